@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Debian's dpdk-testpmd, driven through its prompt."""
+
+import itertools
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+from . import paths
+from .process import Process, ProcessError
+
+PROMPT = "testpmd> "
+_SERIAL = itertools.count()
+
+
+class Testpmd(Process):
+    """An interactive testpmd; returns from the constructor when the prompt is there.
+
+    vdevs     list of --vdev texts (paths.vhost_vdev and paths.virtio_user_vdev make them)
+    forward   io, macswap, icmpecho, rxonly, txonly...
+    lcores    EAL --lcores: the first runs the prompt, the others forward; '0@0,1@0' shares a core
+    extra     more testpmd arguments (behind the --); eal_extra more EAL arguments
+
+    start() and stop_forwarding() are the prompt's start and stop; stop() ends the process.
+    max_frame largest frame (--max-pkt-len), None for testpmd's own default
+    """
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
+
+    def __init__(self, vdevs: list[str], *, folder: str | Path, forward: str = "io", queues: int = 1,
+                 rxd: int | None = None, txd: int | None = None, mbuf_size: int | None = None,
+                 mbufs: int = 32768, max_frame: int | None = None, lcores: str = "0@0,1@1",
+                 hugepages: bool = False, memory: int = 512, extra: list[str] = (),
+                 eal_extra: list[str] = (), lifetime: float = 300, name: str = "testpmd",
+                 startup: float = 30, load_plugin: bool | None = None):
+        serial = next(_SERIAL)
+        self.prefix = f"vhx-{os.getpid()}-{serial}"
+        self.forward = forward
+        if load_plugin is None:
+            load_plugin = any(paths.OURS in vdev for vdev in vdevs)
+        argv = ["stdbuf", "-oL", "dpdk-testpmd", "--no-pci", f"--file-prefix={self.prefix}",
+                f"--lcores={lcores}", *_memory_args(hugepages, memory)]
+        argv += paths.plugin_args() if load_plugin else []
+        argv += [f"--vdev={vdev}" for vdev in vdevs]
+        argv += [*eal_extra, "--", "-i", f"--forward-mode={forward}", f"--rxq={queues}",
+                 f"--txq={queues}", f"--total-num-mbufs={mbufs}", "--no-mlockall"]
+        argv += _optional("--rxd", rxd) + _optional("--txd", txd)
+        argv += _optional("--mbuf-size", mbuf_size) + _optional("--max-pkt-len", max_frame)
+        argv += extra
+        log = Path(folder) / f"{name}-{serial}.log"
+        super().__init__(argv, log, lifetime=lifetime, name=name)
+        self._await_prompt(startup)
+
+    def _await_prompt(self, startup: float) -> None:
+        try:
+            self.wait_for(PROMPT, startup)
+        except ProcessError:
+            self.stop(timeout=1)
+            raise
+
+    # -- the prompt -------------------------------------------------------------------------
+
+    def command(self, text: str, timeout: float = 20) -> str:
+        """Type a command, wait for the prompt behind it, return what it printed.
+
+        Events print whenever they like, behind the prompt too; so the prompt is looked for after
+        the echo of this very command, not at the end of the log.
+        """
+        start = self.mark()
+        self.send(text)
+        deadline = time.monotonic() + timeout
+        self.wait_for(text, timeout, start)
+        skip = len(self.output(start).split(text, 1)[0].encode()) + len(text.encode())
+        seen = self.wait_for(PROMPT, max(deadline - time.monotonic(), 0.1), start + skip)
+        answer = seen.split(PROMPT, 1)[0].replace("\r", "")
+        if re.search(r"^(Bad arguments|Command not found|Ambiguous command)", answer, re.M):
+            raise ProcessError(self.explain(f"did not understand {text!r}"))
+        return answer
+
+    def start(self) -> str:
+        return self.command("start")
+
+    def stop_forwarding(self) -> str:
+        return self.command("stop")
+
+    def quit(self, timeout: float = 15) -> int:
+        """Leave through the prompt and return the exit code."""
+        self.send("quit")
+        code = self.wait(timeout)
+        self.stop()
+        return code
+
+    def _ask_to_end(self) -> None:
+        try:
+            self.send("quit")
+        except ProcessError:
+            pass  # it is on its way out already
+
+    def _release(self) -> None:
+        super()._release()
+        shutil.rmtree(paths.dpdk_runtime_dir(self.prefix), ignore_errors=True)
+
+    # -- reading ports ----------------------------------------------------------------------
+
+    def stats(self, port: int = 0) -> dict[str, int]:
+        """`show port stats`: {"RX-packets": 10, "TX-bytes": ...} (rates left out)."""
+        text = self.command(f"show port stats {port}")
+        return {key: int(value) for key, value in re.findall(r"([RT]X-[a-z]+):\s+(\d+)", text)
+                if not key.endswith("pps")}
+
+    def xstats(self, port: int = 0) -> dict[str, int]:
+        """`show port xstats`: every extended statistic by its name."""
+        text = self.command(f"show port xstats {port}")
+        return {key: int(value) for key, value in re.findall(r"^(\w+): (\d+)$", text, re.M)}
+
+    def link(self, port: int = 0) -> bool:
+        """True when the port's link is up."""
+        text = self.command(f"show port info {port}")
+        found = re.search(r"^Link status: (up|down)", text, re.M)
+        if found is None:
+            raise ProcessError(self.explain(f"show port info {port} names no link status"))
+        return found.group(1) == "up"
+
+    def wait_link(self, port: int = 0, up: bool = True, timeout: float = 15) -> None:
+        """Wait until the port's link is up (or down)."""
+        deadline = time.monotonic() + timeout
+        while self.link(port) != up:
+            if time.monotonic() > deadline:
+                want = "up" if up else "down"
+                raise ProcessError(self.explain(f"link of port {port} not {want} within {timeout} s"))
+            time.sleep(0.05)
+
+    def wait_stat(self, key: str, at_least: int, port: int = 0, timeout: float = 15) -> int:
+        """Wait until a statistic of `show port stats` reaches a value; return what it is then."""
+        deadline = time.monotonic() + timeout
+        while True:
+            value = self.stats(port)[key]
+            if value >= at_least:
+                return value
+            if time.monotonic() > deadline:
+                raise ProcessError(self.explain(
+                    f"{key} of port {port} is {value}, not {at_least}, after {timeout} s"))
+            time.sleep(0.05)
+
+
+def _memory_args(hugepages: bool, memory: int) -> list[str]:
+    if hugepages:
+        return ["--in-memory", "--single-file-segments", "-m", str(memory)]
+    return ["--no-huge", "-m", str(memory)]
+
+
+def _optional(flag: str, value: object) -> list[str]:
+    return [] if value is None else [f"{flag}={value}"]
