@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * gate.h - the handshake between the one poller of a queue and the control thread.
+ *
+ * Knows:   one poller, one controller.
+ * Trusts:  the application to run at most one burst per queue at a time.
+ * Runs on: gate_enter/leave on the polling lcore; gate_close/open on the control thread.
+ *
+ * The poller pays two plain stores and one load a burst. The classic store-load race (poller: set
+ * `inside`, read `closed`; controller: set `closed`, read `inside`) needs a full fence on both
+ * sides; the controller issues it on behalf of every running thread with membarrier(2), so the
+ * poller needs none.
+ */
+#ifndef VHC_BASE_GATE_H
+#define VHC_BASE_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "order.h"
+
+struct gate {
+	uint32_t inside;	/* owner: poller */
+	uint32_t closed;	/* owner: control */
+};
+
+/* False: the gate is closed, nothing of the queue may be touched, do not call gate_leave(). */
+static VHC_HOT bool
+gate_enter(struct gate *g)
+{
+	st_relaxed(&g->inside, 1);
+	fence_compiler();	/* [G] pairs with membarrier() in gate_close() */
+	if (vhc_likely(!ld_acquire(&g->closed)))	/* [O] sees what control wrote before gate_open() */
+		return true;
+	st_release(&g->inside, 0);
+	return false;
+}
+
+/* Everything the burst did is visible before the controller sees the poller outside. */
+static VHC_HOT void
+gate_leave(struct gate *g)
+{
+	st_release(&g->inside, 0);	/* [L] pairs with the acquire in gate_close() */
+}
+
+/* Start closed: a queue is opened when its ring is ready. */
+void vhc_gate_init(struct gate *g);
+
+/*
+ * Close, and return once no burst is inside: from then on the controller owns the queue.
+ * Idempotent. Blocks for as long as one burst takes.
+ */
+void vhc_gate_close(struct gate *g);
+
+/* Hand the queue back to the poller. */
+void vhc_gate_open(struct gate *g);
+
+/* Register for membarrier(2). Call once before the first gate is used. 0 or -errno. */
+int vhc_gate_setup(void) VHC_MUST_USE;
+
+#endif

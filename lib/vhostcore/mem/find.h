@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * find.h - guest address to host memory: the only door from an address to a pointer.
+ *
+ * Knows:   a published map and the region that was hit last.
+ * Trusts:  nothing of the address or the length.
+ * Runs on: polling lcore; control thread while the queue's gate is closed.
+ */
+#ifndef VHC_MEM_FIND_H
+#define VHC_MEM_FIND_H
+
+#include "../base/range.h"
+#include "map.h"
+
+/* The region hit last, by value, so that a hit touches no other cache line. */
+struct map_hint {
+	uint64_t guest;
+	uint64_t size;
+	uint64_t to_host;
+};
+
+/* Slot that holds the address, or NULL. Binary search; moves the hint. */
+const struct map_slot *vhc_map_search(const struct map *map, struct map_hint *hint, gpa guest);
+
+/*
+ * As much of [guest, guest + want) as lies in one region: up to `want` bytes, ptr NULL if not even
+ * the first is mapped. Neighbouring guest memory need not be neighbouring here, so a caller that
+ * gets less asks again for the rest.
+ */
+static VHC_HOT struct span
+map_span(const struct map *map, struct map_hint *hint, gpa guest, uint64_t want)
+{
+	uint64_t offset = guest.v - hint->guest;
+
+	if (vhc_unlikely(offset >= hint->size)) {
+		if (!vhc_map_search(map, hint, guest))
+			return (struct span){ NULL, 0 };
+		offset = guest.v - hint->guest;
+	}
+	uint64_t room = hint->size - offset;
+
+	return (struct span){
+		.ptr = (uint8_t *)(uintptr_t)(guest.v + hint->to_host),
+		.len = want < room ? want : room,
+	};
+}
+
+/* Host memory for all of [guest, guest + len), or NULL if no single region holds it. */
+static VHC_HOT void *
+map_whole(const struct map *map, struct map_hint *hint, gpa guest, uint64_t len)
+{
+	struct span span = map_span(map, hint, guest, len);
+
+	return vhc_likely(span.len == len) ? span.ptr : NULL;
+}
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * guest.h - the only loads and stores on ring memory that the guest shares with us.
+ *
+ * Knows:   that each access must be exactly one access: the guest changes memory while we look.
+ * Trusts:  nothing it loads; the result is a raw value for the caller to judge.
+ * Runs on: polling lcore, control thread.
+ */
+#ifndef VHC_MEM_GUEST_H
+#define VHC_MEM_GUEST_H
+
+#include <string.h>
+
+#include "../base/order.h"
+#include "../spec/virtio_ring.h"
+
+static VHC_HOT uint16_t
+guest_load16(const le16 *g)
+{
+	return le16toh(ld_relaxed(&g->raw));
+}
+
+static VHC_HOT uint16_t
+guest_load16_acquire(const le16 *g)
+{
+	return le16toh(ld_acquire(&g->raw));
+}
+
+static VHC_HOT void
+guest_store16(le16 *g, uint16_t v)
+{
+	st_relaxed(&g->raw, htole16(v));
+}
+
+/* Publish, then order later loads behind it: the driver's "do not interrupt" is read next. */
+static VHC_HOT void
+guest_store16_then_fence(le16 *g, uint16_t v)
+{
+	st_then_fence(&g->raw, htole16(v));
+}
+
+/* One descriptor, each half loaded once, into private memory. */
+static VHC_HOT struct virtq_desc
+guest_load_desc(const struct virtq_desc *g)
+{
+	const uint64_t *g_halves = (const uint64_t *)(const void *)g;
+	uint64_t halves[2] = { ld_relaxed(&g_halves[0]), ld_relaxed(&g_halves[1]) };
+	struct virtq_desc raw;
+
+	memcpy(&raw, halves, sizeof(raw));
+	return raw;
+}
+
+/* One used entry in one store; the index store that follows publishes it. */
+static VHC_HOT void
+guest_store_used(struct virtq_used_elem *g, uint16_t id, uint32_t len)
+{
+	st_relaxed((uint64_t *)(void *)g, htole64((uint64_t)len << 32 | id));
+}
+
+#endif

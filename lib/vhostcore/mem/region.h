@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * region.h - one piece of guest memory, mapped from a descriptor the front-end sent.
+ *
+ * Knows:   mmap, page sizes of the backing file.
+ * Trusts:  nothing in the request: sizes, offsets and the file itself are checked.
+ * Runs on: control thread.
+ */
+#ifndef VHC_MEM_REGION_H
+#define VHC_MEM_REGION_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "addr.h"
+#include "../base/compiler.h"
+
+/* What the front-end says of a region. Equal requests on the same file are the same region. */
+struct region_claim {
+	gpa guest;
+	uva user;
+	uint64_t size;
+	uint64_t file_offset;
+};
+
+struct region {
+	struct region_claim claim;
+	uint8_t *host;		/* first byte of the region */
+	void *mapping;		/* what mmap() gave: the region, widened to the file's page size */
+	uint64_t mapping_len;
+	dev_t dev;		/* identity of the file */
+	ino_t ino;
+	unsigned int refs;	/* maps that hold it */
+};
+
+/* Longest text vhc_region_map() writes. */
+#define REGION_REASON_LEN 192
+
+/*
+ * Map a region with one reference. The descriptor stays the caller's. On failure -errno, and a
+ * sentence in `reason` that says what to change.
+ */
+int vhc_region_map(const struct region_claim *claim, int fd, struct region **region, char *reason)
+	VHC_MUST_USE;
+
+void vhc_region_ref(struct region *region);
+
+/* Drop one reference; the last one unmaps. */
+void vhc_region_unref(struct region *region);
+
+/* The claim and the file behind `fd` are exactly this region. */
+bool vhc_region_is(const struct region *region, const struct region_claim *claim, int fd);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vhost_user.h - the vhost-user protocol as its specification names it.
+ *
+ * Knows:   requests, feature bits, payload layouts (native byte order: both ends share a machine).
+ * Trusts:  nothing to trust: no code.
+ * Runs on: everywhere.
+ */
+#ifndef VHC_SPEC_VHOST_USER_H
+#define VHC_SPEC_VHOST_USER_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Requests from the front-end. */
+enum vhost_user_request {
+	VHOST_USER_GET_FEATURES = 1,
+	VHOST_USER_SET_FEATURES = 2,
+	VHOST_USER_SET_OWNER = 3,
+	VHOST_USER_RESET_OWNER = 4,
+	VHOST_USER_SET_MEM_TABLE = 5,
+	VHOST_USER_SET_VRING_NUM = 8,
+	VHOST_USER_SET_VRING_ADDR = 9,
+	VHOST_USER_SET_VRING_BASE = 10,
+	VHOST_USER_GET_VRING_BASE = 11,
+	VHOST_USER_SET_VRING_KICK = 12,
+	VHOST_USER_SET_VRING_CALL = 13,
+	VHOST_USER_SET_VRING_ERR = 14,
+	VHOST_USER_GET_PROTOCOL_FEATURES = 15,
+	VHOST_USER_SET_PROTOCOL_FEATURES = 16,
+	VHOST_USER_GET_QUEUE_NUM = 17,
+	VHOST_USER_SET_VRING_ENABLE = 18,
+	VHOST_USER_NET_SET_MTU = 20,
+	VHOST_USER_SET_BACKEND_REQ_FD = 21,
+	VHOST_USER_RESET_DEVICE = 34,
+	VHOST_USER_GET_MAX_MEM_SLOTS = 36,
+	VHOST_USER_ADD_MEM_REG = 37,
+	VHOST_USER_REM_MEM_REG = 38,
+	VHOST_USER_SET_STATUS = 39,
+	VHOST_USER_GET_STATUS = 40,
+	VHOST_USER_REQUEST_MAX
+};
+
+/* Bits of GET_FEATURES/SET_FEATURES that belong to the transport. */
+#define VHOST_F_LOG_ALL_BIT			26
+#define VHOST_USER_F_PROTOCOL_FEATURES_BIT	30
+
+/* Bits of GET_PROTOCOL_FEATURES/SET_PROTOCOL_FEATURES. */
+#define VHOST_USER_PROTOCOL_F_MQ_BIT			0
+#define VHOST_USER_PROTOCOL_F_LOG_SHMFD_BIT		1
+#define VHOST_USER_PROTOCOL_F_RARP_BIT			2
+#define VHOST_USER_PROTOCOL_F_REPLY_ACK_BIT		3
+#define VHOST_USER_PROTOCOL_F_MTU_BIT			4
+#define VHOST_USER_PROTOCOL_F_BACKEND_REQ_BIT		5
+#define VHOST_USER_PROTOCOL_F_CONFIG_BIT		9
+#define VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT	12
+#define VHOST_USER_PROTOCOL_F_RESET_DEVICE_BIT		13
+#define VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS_BIT	15
+#define VHOST_USER_PROTOCOL_F_STATUS_BIT		16
+
+/* Header flags. */
+#define VHOST_USER_VERSION_MASK		0x3u
+#define VHOST_USER_VERSION		0x1u
+#define VHOST_USER_REPLY_MASK		0x4u
+#define VHOST_USER_NEED_REPLY_MASK	0x8u
+
+/* u64 payload of SET_VRING_KICK/CALL/ERR. */
+#define VHOST_USER_VRING_IDX_MASK	0xffu
+#define VHOST_USER_VRING_NOFD_MASK	0x100u
+
+/* Most regions, and so descriptors, in one SET_MEM_TABLE. */
+#define VHOST_USER_MEM_TABLE_REGIONS	32
+
+#define VHOST_VRING_F_LOG_BIT		0
+
+struct vhost_user_header {
+	uint32_t request;
+	uint32_t flags;
+	uint32_t size;
+};
+
+struct vhost_vring_state {
+	uint32_t index;
+	uint32_t num;
+};
+
+struct vhost_vring_addr {
+	uint32_t index;
+	uint32_t flags;
+	uint64_t desc_user_addr;
+	uint64_t used_user_addr;
+	uint64_t avail_user_addr;
+	uint64_t log_guest_addr;
+};
+
+struct vhost_user_region {
+	uint64_t guest_phys_addr;
+	uint64_t memory_size;
+	uint64_t userspace_addr;
+	uint64_t mmap_offset;
+};
+
+struct vhost_user_mem_table {
+	uint32_t nregions;
+	uint32_t padding;
+	struct vhost_user_region regions[VHOST_USER_MEM_TABLE_REGIONS];
+};
+
+struct vhost_user_mem_reg {
+	uint64_t padding;
+	struct vhost_user_region region;
+};
+
+/* One payload, as large as the largest; which member holds is the request's business. */
+union vhost_user_payload {
+	uint64_t u64;
+	struct vhost_vring_state state;
+	struct vhost_vring_addr addr;
+	struct vhost_user_mem_table mem_table;
+	struct vhost_user_mem_reg mem_reg;
+};
+
+static_assert(sizeof(struct vhost_user_header) == 12, "message header");
+static_assert(sizeof(struct vhost_vring_state) == 8, "vring state");
+static_assert(sizeof(struct vhost_vring_addr) == 40, "vring address");
+static_assert(offsetof(struct vhost_vring_addr, used_user_addr) == 16, "used comes before avail");
+static_assert(sizeof(struct vhost_user_region) == 32, "memory region");
+static_assert(offsetof(struct vhost_user_mem_table, regions) == 8, "memory table");
+static_assert(sizeof(struct vhost_user_mem_reg) == 40, "single memory region");
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * vhostcore.h - the control side of a vhost-user back-end: sockets, devices, queues.
+ *
+ * A *server* is one socket path and the one *device* served on it. The device lives as long as its
+ * server: front-ends come and go, the device, its queues and their counters stay. A device has a
+ * *class* (vhostcore_net.h has the network one) and `nr_rings` *queues*, one a virtqueue.
+ *
+ * Contexts of execution
+ *  - control thread: one a process, started with the first server. Every callback runs on it.
+ *  - application threads: may call every function below at any time unless said otherwise. Calls
+ *    wait for the callback or message being handled; so do not hold a lock that a callback takes.
+ *  - polling threads: run the bursts of vhostcore_net.h, at most one thread a queue at a time.
+ *
+ * Errors are 0 or -errno; whatever is refused is also logged once, in words.
+ */
+#ifndef VHOSTCORE_H
+#define VHOSTCORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vhc_class;
+struct vhc_server;
+struct vhc_device;
+struct vhc_queue;
+
+/* ---- log ------------------------------------------------------------------------------------ */
+
+enum vhc_log_level {
+	VHC_LOG_ERR,
+	VHC_LOG_WARNING,
+	VHC_LOG_NOTICE,
+	VHC_LOG_INFO,
+	VHC_LOG_DEBUG,
+};
+
+/** Receives one line, without a newline. Any thread; must not call the library. */
+typedef void (*vhc_log_sink_t)(enum vhc_log_level level, const char *line, void *arg);
+
+/**
+ * Send the library's log lines to @p fn instead of stderr; NULL goes back to stderr.
+ * Context: before the first server is created.
+ */
+void vhc_log_set_sink(vhc_log_sink_t fn, void *arg);
+
+/* ---- servers -------------------------------------------------------------------------------- */
+
+enum vhc_role {
+	VHC_ROLE_SERVER,	/**< we listen, the front-end connects */
+	VHC_ROLE_CLIENT,	/**< the front-end listens, we connect and reconnect */
+};
+
+/** What the control thread tells the application. Every member may be NULL. */
+struct vhc_device_ops {
+	/** The first queue pair became able, or unable, to move packets. */
+	void (*running)(struct vhc_device *dev, bool running, void *arg);
+	/** One ring became usable or unusable; also called for every ring of a lost front-end. */
+	void (*queue_changed)(struct vhc_device *dev, uint16_t ring, bool usable, void *arg);
+	/** The front-end announced an MTU. */
+	void (*mtu_changed)(struct vhc_device *dev, uint16_t mtu, void *arg);
+};
+
+struct vhc_server_opts {
+	const char *name;		/**< tag of log lines; copied; at most 63 bytes */
+	const char *path;		/**< socket path, at most 107 bytes; copied */
+	enum vhc_role role;
+	uint16_t nr_rings;		/**< virtqueues served, 1...256 */
+	const struct vhc_class *cls;	/**< kind of device; stays valid as long as the server */
+	uint64_t features_off;		/**< virtio feature bits not to offer although the class has them */
+	const struct vhc_device_ops *ops; /**< may be NULL; copied */
+	void *ops_arg;
+};
+
+/**
+ * Create a server and its device; nothing is on the file system yet.
+ *
+ * @return 0; -EINVAL option out of range; -ENAMETOOLONG path; -ENOMEM; -ENOSYS kernel without
+ *         membarrier(2).
+ */
+int vhc_server_create(const struct vhc_server_opts *opts, struct vhc_server **server);
+
+/**
+ * Start listening (server role) or connecting (client role; success even if nobody listens yet:
+ * the library goes on trying).
+ *
+ * A stale socket file is replaced. @return 0; -EADDRINUSE a living process listens there (named in
+ * the log); -ENOTSOCK the path is something else, left untouched; -EACCES, -ENOENT and others of
+ * bind(2) and listen(2).
+ */
+int vhc_server_start(struct vhc_server *server);
+
+/**
+ * Drop the front-end, remove our socket file, free the device. Callbacks for what is lost have run
+ * when it returns; none runs afterwards. No thread may be inside a burst, or enter one again.
+ * Not to be called from a callback.
+ */
+void vhc_server_destroy(struct vhc_server *server);
+
+/** The server's device; same lifetime. */
+struct vhc_device *vhc_server_device(struct vhc_server *server);
+
+/* ---- devices -------------------------------------------------------------------------------- */
+
+/** How far a device has come; each stage includes the ones before it. */
+enum vhc_stage {
+	VHC_STAGE_LISTENING,	/**< no front-end (client role: not connected) */
+	VHC_STAGE_CONNECTED,	/**< a front-end is there */
+	VHC_STAGE_FEATURES,	/**< features are agreed on */
+	VHC_STAGE_MEMORY,	/**< guest memory is mapped */
+	VHC_STAGE_RINGS,	/**< at least one ring is set up */
+	VHC_STAGE_ENABLED,	/**< the first queue pair is set up and enabled */
+	VHC_STAGE_RUNNING,	/**< the driver is ready: packets flow */
+};
+
+/** Lower-case word for a stage. */
+const char *vhc_stage_name(enum vhc_stage stage);
+
+#define VHC_WHY_LEN 256
+
+struct vhc_device_info {
+	char name[64];
+	char path[108];
+	enum vhc_role role;
+	enum vhc_stage stage;
+	char why[VHC_WHY_LEN];		/**< one sentence: the first unmet condition, or "running" */
+	uint64_t features;		/**< offered and accepted virtio feature bits */
+	uint64_t offered;
+	uint64_t protocol_features;	/**< offered and accepted protocol feature bits */
+	uint16_t mtu;			/**< 0: the front-end announced none */
+	uint16_t nr_rings;
+	uint16_t nr_regions;		/**< memory regions mapped */
+	uint8_t status;			/**< virtio status byte, if the front-end sends it */
+	uint64_t nr_connects;		/**< front-ends seen so far */
+};
+
+/** Snapshot of a device. Any thread; waits for the control thread. */
+void vhc_device_info(struct vhc_device *dev, struct vhc_device_info *info);
+
+/**
+ * Names of the bits set in @p features, space-separated, into @p text ("MRG_RXBUF VERSION_1 ...").
+ * Unnamed bits appear as "bitN". Returns @p text.
+ */
+char *vhc_device_features_text(struct vhc_device *dev, uint64_t features, char *text, size_t size);
+
+/** The same for protocol features. */
+char *vhc_protocol_features_text(uint64_t protocol_features, char *text, size_t size);
+
+/** Queue of ring @p index, or NULL if there are not so many. Same lifetime as the device. */
+struct vhc_queue *vhc_device_queue(struct vhc_device *dev, uint16_t index);
+
+/* ---- queues --------------------------------------------------------------------------------- */
+
+struct vhc_queue_info {
+	uint16_t index;
+	uint16_t size;		/**< descriptors; 0: not set yet */
+	bool started;		/**< the front-end sent a kick descriptor and did not stop the ring */
+	bool enabled;
+	bool running;		/**< bursts move packets */
+	bool broken;		/**< stopped because the guest broke the rules; see @p last_fault */
+	bool event_idx;
+	bool indirect;
+	uint16_t avail_idx;	/**< next available entry to take */
+	uint16_t used_idx;	/**< next used entry to publish */
+	const char *last_fault;	/**< name of the latest guest fault, or NULL */
+};
+
+/** Snapshot of a queue. Any thread; waits for the control thread. */
+void vhc_queue_info(struct vhc_queue *q, struct vhc_queue_info *info);
+
+/** Number of ways a guest can break the rules; each has a name and a counter a queue. */
+unsigned int vhc_nr_faults(void);
+
+/** Stable lower-case name of fault @p fault, e.g. "desc_unmapped". */
+const char *vhc_fault_name(unsigned int fault);
+
+/** One sentence on fault @p fault. */
+const char *vhc_fault_text(unsigned int fault);
+
+/** How often fault @p fault happened on this queue since the device was created. Any thread. */
+uint64_t vhc_queue_faults(const struct vhc_queue *q, unsigned int fault);
+
+/**
+ * Ask the driver for kicks, or tell it that we poll.
+ *
+ * @return true if work is there already, so that no kick may come for it: poll first.
+ * Context: the queue's polling thread.
+ */
+bool vhc_queue_want_kicks(struct vhc_queue *q, bool on);
+
+/**
+ * A descriptor that becomes readable when the driver kicks this queue. It stays the same while
+ * front-ends come and go; do not read from it, vhc_queue_want_kicks() clears it.
+ * Any thread. -errno if none could be made.
+ */
+int vhc_queue_kick_fd(struct vhc_queue *q);
+
+/** Chains the driver has made available and no burst has taken yet. Any thread; a snapshot. */
+uint16_t vhc_queue_nr_available(struct vhc_queue *q);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * vhostcore_net.h - virtio-net on vhostcore: bursts of mbufs.
+ *
+ * Direction is named from our side: *pull* takes packets out of the guest (odd rings, the guest's
+ * transmit queues), *push* puts packets into the guest (even rings). virtio 1.2 section 5.1.
+ */
+#ifndef VHOSTCORE_NET_H
+#define VHOSTCORE_NET_H
+
+#include <rte_mbuf.h>
+
+#include "vhostcore.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The network class, for vhc_server_opts.cls. */
+const struct vhc_class *vhc_net_class(void);
+
+struct vhc_net_pull_conf {
+	struct rte_mempool *pool;	/**< packets are copied into mbufs of this pool */
+	uint16_t port;			/**< mbuf->port of every packet */
+	/**
+	 * Hand half-done checksums on as RTE_MBUF_F_RX_L4_CKSUM_NONE and judged ones as
+	 * RTE_MBUF_F_RX_L4_CKSUM_GOOD. False: finish them in software, set no flag.
+	 */
+	bool csum_flags;
+};
+
+/**
+ * Say where pulled packets go. Odd rings only; bursts return 0 until it has been called.
+ *
+ * @return 0; -EINVAL ring is even, or the pool's buffers have no room for a packet.
+ * Context: any thread; the caller makes sure that nobody polls the queue.
+ */
+int vhc_net_pull_setup(struct vhc_queue *q, const struct vhc_net_pull_conf *conf);
+
+/**
+ * Take up to @p n packets from the guest.
+ *
+ * Stops early when the ring or the pool is empty. What the guest got wrong is returned to it and
+ * counted (vhc_queue_faults()), never delivered.
+ *
+ * @param q     Queue of an odd ring; the caller is its only poller.
+ * @param mbufs Receives the packets, in ring order; the caller owns them.
+ * @return      Number of packets stored; 0 while the queue is not running.
+ * Context: polling thread. Never blocks, never logs.
+ */
+uint16_t vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n);
+
+/**
+ * Put up to @p n packets into the guest.
+ *
+ * Packets are copied and freed; their contents are never changed. A packet that can never fit the
+ * guest's buffers is dropped and counted (vhc_net_stats.too_long), so it is consumed as well.
+ *
+ * @param q     Queue of an even ring; the caller is its only poller.
+ * @return      Number of packets consumed, from the start; the rest still belong to the caller.
+ *              Fewer than @p n: the guest has no more buffers, or the queue is not running.
+ * Context: polling thread. Never blocks, never logs.
+ */
+uint16_t vhc_net_push(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n);
+
+/** Sizes of the frames moved, in the order of struct vhc_net_stats.sizes. */
+enum {
+	VHC_NET_SIZE_UNDERSIZE,		/* < 64 */
+	VHC_NET_SIZE_64,
+	VHC_NET_SIZE_65_127,
+	VHC_NET_SIZE_128_255,
+	VHC_NET_SIZE_256_511,
+	VHC_NET_SIZE_512_1023,
+	VHC_NET_SIZE_1024_1518,
+	VHC_NET_SIZE_1519_MAX,
+	VHC_NET_NR_SIZES
+};
+
+/** Counters of one queue since the device was created. They survive front-ends. */
+struct vhc_net_stats {
+	uint64_t packets;
+	uint64_t bytes;
+	uint64_t multicast;
+	uint64_t broadcast;
+	uint64_t sizes[VHC_NET_NR_SIZES];
+	uint64_t notifications;			/**< the guest was interrupted */
+	uint64_t notifications_suppressed;	/**< it had asked not to be */
+	uint64_t notifications_failed;		/**< the call descriptor refused */
+	uint64_t no_mbuf;			/**< pull: times the pool was empty */
+	uint64_t too_long;			/**< push: packets larger than the guest's buffers */
+	uint64_t bad_offload;			/**< push: packets whose offload request makes no sense */
+	uint64_t ring_full;			/**< push: bursts cut short for want of buffers */
+	uint64_t sw_csum;			/**< checksums finished in software */
+};
+
+/** Read the counters. Any thread; never disturbs the poller. */
+void vhc_net_queue_stats(const struct vhc_queue *q, struct vhc_net_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
