@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A tiny Linux guest under QEMU whose virtio-net device hangs on a vhost-user socket.
+
+devtools/guest-image.sh makes what it boots; devtools/guest/init says what it can do and how it reports.
+"""
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from . import paths
+from .process import Process, ProcessError
+
+DISTRIBUTION = "qemu-system-x86_64"
+_PROBE_SECONDS = 8
+_BOOT_SECONDS = 60
+_ALWAYS = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+_CMDLINE = "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off"
+
+
+def image_dir() -> Path:
+    return paths.build_dir() / "guest"
+
+
+def make_image() -> Path:
+    """Make the guest's kernel and initramfs where they are missing; return their folder."""
+    return Path(_last_line("guest-image.sh", image_dir()))
+
+
+def private_qemu() -> str:
+    """QEMU 10, fetched from the backports suite where it is missing; return the program."""
+    return _last_line("fetch-qemu10.sh", paths.build_dir() / "qemu10")
+
+
+def _last_line(script: str, folder: Path) -> str:
+    """Run a script of devtools/ that prints its product last; its own sentence is the error."""
+    done = subprocess.run([paths.repo_root() / "devtools" / script, folder], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode:
+        raise RuntimeError((done.stderr.strip().splitlines() or [f"{script} failed"])[-1])
+    return done.stdout.strip().splitlines()[-1]
+
+
+@functools.cache
+def qemu_version(program: str) -> tuple[int, int]:
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    major, minor = re.search(r"version (\d+)\.(\d+)", said).groups()
+    return int(major), int(minor)
+
+
+@functools.cache
+def accelerator() -> str:
+    """"kvm" where it boots the guest's kernel, else "tcg".
+
+    /dev/kvm may be there and still not run a stock kernel (nested set-ups), so a boot is tried. The
+    answer holds until the machine restarts and is kept beside the image.
+    """
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "tcg"
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    note = image_dir() / "accelerator"
+    known = note.read_text(encoding="ascii").split() if note.exists() else []
+    if len(known) == 2 and known[0] == boot:
+        return known[1]
+    answer = "kvm" if _boots_under_kvm() else "tcg"
+    note.write_text(f"{boot} {answer}\n", encoding="ascii")
+    return answer
+
+
+def _boots_under_kvm() -> bool:
+    with tempfile.TemporaryDirectory(prefix="vhostx-") as folder:
+        argv = [DISTRIBUTION, *_ALWAYS, "-machine", "q35", "-accel", "kvm", "-cpu", "host", "-m", "256",
+                *_boot_args({}), "-serial", "stdio"]
+        with Process(argv, Path(folder) / "probe.log", stdin="null", lifetime=30, name="kvm probe") as probe:
+            try:
+                probe.wait_for("GUEST-READY", _PROBE_SECONDS)
+                return True
+            except ProcessError:
+                probe.kill()
+                return False
+
+
+def _boot_args(options: dict[str, object]) -> list[str]:
+    words = [f"vhx.{key}={value}" for key, value in options.items()]
+    return ["-kernel", str(image_dir() / "vmlinuz"), "-initrd", str(image_dir() / "initramfs"),
+            "-append", " ".join([_CMDLINE, *words])]
+
+
+class Guest(Process):
+    """One guest, reporting on its serial console (which is this process's log).
+
+    socket    the vhost-user socket; server=True: QEMU listens there (for a port with client=1)
+    steps     what the guest does, in order: ping, send, serve, idle
+    options   more of guest/init's options: {"bytes": 1 << 20, "pings": 10}
+    qemu      program, "qemu-system-x86_64" or private_qemu()'s
+    props     of the virtio-net device: {"mrg_rxbuf": "off", "packed": "on"}
+    queues    queue pairs; the guest gets as many processors, since it uses one pair for each
+    console   path of a socket to attach to for a shell (the log goes on as without)
+    """
+
+    def __init__(self, name: str, socket: str | Path, *, folder: str | Path, number: int = 1,
+                 steps: tuple[str, ...] = ("idle",), options: dict[str, object] | None = None,
+                 qemu: str = DISTRIBUTION, accel: str | None = None, server: bool = False,
+                 queues: int = 1, props: dict[str, object] | None = None, memory: int = 256,
+                 share: bool = True, console: str | Path | None = None, lifetime: float = 300):
+        self.accel = accel or accelerator()
+        said = {"ip": f"10.9.0.{number}", "peer": f"10.9.0.{3 - number}", "do": ",".join(steps)}
+        device = {"netdev": "net", "mac": f"52:54:00:00:09:{number:02x}", "romfile": ""}
+        if self.accel == "tcg" and qemu_version(qemu)[0] < 8:
+            device["vectors"] = 0  # 7.2 crashes where vhost-user meets MSI-X under TCG
+        if queues > 1:
+            device["mq"] = "on"
+        device |= props or {}
+        argv = [qemu, *_ALWAYS, "-machine", "q35", "-accel", self.accel, "-smp", queues, "-m", memory,
+                "-object", f"memory-backend-memfd,id=ram,size={memory}M,share={'on' if share else 'off'}",
+                "-numa", "node,memdev=ram", *_boot_args(said | (options or {})), *_serial(console),
+                "-chardev", f"socket,id=vhost,path={socket}" + (",server=on,wait=off" if server else ""),
+                "-netdev", f"vhost-user,id=net,chardev=vhost,queues={queues}",
+                "-device", _device_text(device)]
+        if self.accel == "kvm":
+            argv += ["-cpu", "host"]
+        super().__init__(argv, Path(folder) / f"{name}.log", lifetime=lifetime, name=name)
+
+    def _ask_to_end(self) -> None:
+        self.kill()  # nothing in the guest is worth a shutdown
+
+    # -- what the guest reports -------------------------------------------------------------
+
+    def ready(self, timeout: float = _BOOT_SECONDS) -> str:
+        """Wait until the guest's kernel is up; return its release."""
+        return self._line("READY", timeout)["kernel"]
+
+    def link(self, timeout: float = _BOOT_SECONDS) -> dict[str, str]:
+        """Wait for the network device: {"queues": "1", "features": "1101..."}, bit 0 first."""
+        return self._line("LINK", timeout)
+
+    def has_feature(self, bit: int) -> bool:
+        """Whether the guest's driver and the device agreed on this virtio feature."""
+        return self.link()["features"][bit] == "1"
+
+    def result(self, step: str, timeout: float = _BOOT_SECONDS) -> dict[str, str]:
+        """Wait for the result of a step: result("ping") -> {"sent": "20", "received": "20"}."""
+        return self._line(f"RESULT {step}", timeout)
+
+    def _line(self, what: str, timeout: float) -> dict[str, str]:
+        start = f"GUEST-{what} "
+        self.wait_for(start, timeout)
+        text = self.wait_for("\n", timeout, self.output().encode().index(start.encode()))
+        return dict(word.split("=", 1) for word in text.splitlines()[0][len(start):].split() if "=" in word)
+
+
+def _device_text(device: dict[str, object]) -> str:
+    return ",".join(["virtio-net-pci", *(f"{key}={value}" for key, value in device.items())])
+
+
+def _serial(console: str | Path | None) -> list[str]:
+    if console is None:
+        return ["-serial", "stdio"]
+    return ["-chardev", f"socket,id=con,path={console},server=on,wait=off,logfile=/dev/stdout,logappend=on",
+            "-serial", "chardev:con"]
+
+
+def what_is_missing() -> str | None:
+    """One sentence on why no guest can run here, or None."""
+    if shutil.which(DISTRIBUTION) is None:
+        return "QEMU is not installed: devtools/setup.sh test"
+    return None
