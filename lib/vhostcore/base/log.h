@@ -10,7 +10,7 @@
 #define VHC_BASE_LOG_H
 
 #include "compiler.h"
-#include "vhostcore.h"
+#include "../vhostcore.h"
 
 /* `tag` names the object a line is about (a device's name), or is NULL for the library itself. */
 void vhc_log(enum vhc_log_level level, const char *tag, const char *format, ...) VHC_PRINTF(3, 4);

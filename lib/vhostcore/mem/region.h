@@ -34,7 +34,7 @@ struct region {
 };
 
 /* Longest text vhc_region_map() writes. */
-#define REGION_REASON_LEN 192
+#define REGION_REASON_LEN 256
 
 /*
  * Map a region with one reference. The descriptor stays the caller's. On failure -errno, and a

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * net.c - the network class: what it offers, and how its queues start.
+ *
+ * Knows:   virtio-net feature bits, mbuf pools.
+ * Trusts:  the application's pool.
+ * Runs on: control thread; vhc_net_*() as vhostcore_net.h says.
+ */
+#include "net.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "../ring/split.h"
+#include "stats.h"
+
+#define BIT64(n) (UINT64_C(1) << (n))
+
+/* A bit is here when its code and its tests are. */
+static uint64_t
+net_features(uint16_t nr_rings)
+{
+	uint64_t features = BIT64(VIRTIO_NET_F_CSUM_BIT) | BIT64(VIRTIO_NET_F_GUEST_CSUM_BIT) |
+			    BIT64(VIRTIO_NET_F_MTU_BIT) | BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT);
+
+	return nr_rings > 2 ? features | BIT64(VIRTIO_NET_F_MQ_BIT) : features;
+}
+
+static const char *const feature_names[] = {
+	[VIRTIO_NET_F_CSUM_BIT] = "CSUM",
+	[VIRTIO_NET_F_GUEST_CSUM_BIT] = "GUEST_CSUM",
+	[VIRTIO_NET_F_MTU_BIT] = "MTU",
+	[VIRTIO_NET_F_MAC_BIT] = "MAC",
+	[VIRTIO_NET_F_GUEST_TSO4_BIT] = "GUEST_TSO4",
+	[VIRTIO_NET_F_GUEST_TSO6_BIT] = "GUEST_TSO6",
+	[VIRTIO_NET_F_GUEST_ECN_BIT] = "GUEST_ECN",
+	[VIRTIO_NET_F_GUEST_UFO_BIT] = "GUEST_UFO",
+	[VIRTIO_NET_F_HOST_TSO4_BIT] = "HOST_TSO4",
+	[VIRTIO_NET_F_HOST_TSO6_BIT] = "HOST_TSO6",
+	[VIRTIO_NET_F_HOST_ECN_BIT] = "HOST_ECN",
+	[VIRTIO_NET_F_HOST_UFO_BIT] = "HOST_UFO",
+	[VIRTIO_NET_F_MRG_RXBUF_BIT] = "MRG_RXBUF",
+	[VIRTIO_NET_F_STATUS_BIT] = "STATUS",
+	[VIRTIO_NET_F_CTRL_VQ_BIT] = "CTRL_VQ",
+	[VIRTIO_NET_F_GUEST_ANNOUNCE_BIT] = "GUEST_ANNOUNCE",
+	[VIRTIO_NET_F_MQ_BIT] = "MQ",
+};
+
+static const char *
+net_feature_name(unsigned int bit)
+{
+	return bit < VHC_ARRAY_LEN(feature_names) ? feature_names[bit] : NULL;
+}
+
+static void
+net_choose_burst(struct net_queue *nq)
+{
+	nq->core.burst = net_is_pull(&nq->core) ? vhc_net_pull_burst(nq) : vhc_net_push_burst(nq);
+}
+
+/* 5.1.6.1: only a legacy device without MRG_RXBUF has the short header. */
+static void
+net_queue_start(struct vhc_queue *q, uint64_t features)
+{
+	struct net_queue *nq = net_queue_of(q);
+	bool long_hdr = features & (BIT64(VIRTIO_F_VERSION_1_BIT) | BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT));
+	unsigned int csum_bit = net_is_pull(q) ? VIRTIO_NET_F_CSUM_BIT : VIRTIO_NET_F_GUEST_CSUM_BIT;
+
+	nq->hdr_len = long_hdr ? VIRTIO_NET_HDR_LEN : VIRTIO_NET_HDR_LEN_LEGACY;
+	nq->mergeable = features & BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT);
+	nq->csum = features & BIT64(csum_bit);
+	net_choose_burst(nq);
+	/* We poll; with EVENT_IDX there is nothing to write, see split_kicks(). */
+	split_kicks(&q->ring, false);
+}
+
+static void
+net_queue_init(struct vhc_queue *q)
+{
+	net_choose_burst(net_queue_of(q));
+}
+
+static const struct vhc_class net_class = {
+	.name = "net",
+	.queue_len = sizeof(struct net_queue),
+	.nr_vital_rings = 2,
+	.features = net_features,
+	.feature_name = net_feature_name,
+	.queue_init = net_queue_init,
+	.queue_start = net_queue_start,
+};
+
+VHC_API const struct vhc_class *
+vhc_net_class(void)
+{
+	return &net_class;
+}
+
+/* What every fresh mbuf has in the eight bytes that pull_fill() stores at once. */
+static uint64_t
+rearm_value(uint16_t port)
+{
+	struct rte_mbuf m = {
+		.data_off = RTE_PKTMBUF_HEADROOM,
+		.nb_segs = 1,
+		.port = port,
+	};
+	uint64_t value;
+
+	rte_mbuf_refcnt_set(&m, 1);
+	memcpy(&value, (const char *)&m + offsetof(struct rte_mbuf, rearm_data), sizeof(value));
+	return value;
+}
+
+VHC_API int
+vhc_net_pull_setup(struct vhc_queue *q, const struct vhc_net_pull_conf *conf)
+{
+	struct net_queue *nq = net_queue_of(q);
+	uint32_t buf_len = rte_pktmbuf_data_room_size(conf->pool);
+
+	/* pull_copy() puts the packet header into the headroom. */
+	_Static_assert(RTE_PKTMBUF_HEADROOM >= VIRTIO_NET_HDR_LEN, "headroom");
+	if (!net_is_pull(q) || buf_len < RTE_PKTMBUF_HEADROOM + NET_FRAME_MIN)
+		return -EINVAL;
+	vhc_queue_pause(q);
+	nq->pool = conf->pool;
+	nq->room = RTE_MIN(buf_len - RTE_PKTMBUF_HEADROOM, (uint32_t)NET_FRAME_MAX);
+	nq->rearm = rearm_value(conf->port);
+	nq->csum_flags = conf->csum_flags;
+	net_choose_burst(nq);
+	vhc_queue_resume(q);
+	return 0;
+}
+
+void
+vhc_net_notify(struct net_queue *nq)
+{
+	int rc = split_call(&nq->core.ring);
+
+	/* -EAGAIN: the driver has not yet seen the previous one, so it will see this too. */
+	if (rc == 0 || rc == -EAGAIN)
+		stats_add(&nq->stats.notifications, 1);
+	else if (rc != -EBADF)
+		stats_add(&nq->stats.notifications_failed, 1);
+}
+
+VHC_API uint16_t
+vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
+{
+	uint16_t nr;
+
+	if (!gate_enter(&q->gate))
+		return 0;
+	nr = q->burst(q, (void **)mbufs, n);
+	gate_leave(&q->gate);
+	return nr;
+}
+
+VHC_API uint16_t
+vhc_net_push(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
+{
+	uint16_t nr;
+
+	if (!gate_enter(&q->gate))
+		return 0;
+	nr = q->burst(q, (void **)mbufs, n);
+	gate_leave(&q->gate);
+	return nr;
+}
+
+VHC_API void
+vhc_net_queue_stats(const struct vhc_queue *q, struct vhc_net_stats *stats)
+{
+	const uint64_t *from = (const void *)&vhc_container_of(q, const struct net_queue, core)->stats;
+	uint64_t *to = (void *)stats;
+
+	for (size_t i = 0; i < sizeof(*stats) / sizeof(*to); i++)
+		to[i] = ld_relaxed(&from[i]);
+}

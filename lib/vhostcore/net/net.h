@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * net.h - the network class's half of a queue.
+ *
+ * Knows:   mbufs, queues.
+ * Trusts:  nothing from the ring; mbufs are the application's.
+ * Runs on: polling lcore; set up by control or the application with the gate closed.
+ */
+#ifndef VHC_NET_NET_H
+#define VHC_NET_NET_H
+
+#include <rte_mbuf.h>
+
+#include "../class.h"
+#include "../spec/virtio_net.h"
+#include "../vhostcore_net.h"
+
+/* Packets handled in one pass: enough to hide a miss, small enough for the first-level cache. */
+#define NET_RUN 32
+
+#define NET_FRAME_MIN 14		/* an Ethernet header */
+#define NET_FRAME_MAX (65535 + 14 + 4)	/* an IP packet, Ethernet, a VLAN tag */
+
+struct net_queue {
+	struct vhc_queue core;
+
+	/* owner: as core's first half */
+	struct rte_mempool *pool VHC_ALIGNED;	/* pull; NULL: not set up */
+	uint64_t rearm;		/* pull: data_off, refcnt, nb_segs and port of a fresh mbuf */
+	uint32_t room;		/* pull: bytes a fresh mbuf takes */
+	uint16_t hdr_len;	/* 10 or 12 */
+	bool mergeable;		/* push: a packet may span chains */
+	bool csum;		/* pull: CSUM negotiated; push: GUEST_CSUM negotiated */
+	bool csum_flags;	/* pull: leave checksums to the application */
+
+	/* written by the poller, read by anyone */
+	struct vhc_net_stats stats VHC_ALIGNED;
+};
+
+static inline struct net_queue *
+net_queue_of(struct vhc_queue *q)
+{
+	return vhc_container_of(q, struct net_queue, core);
+}
+
+/* Does the guest transmit here? */
+static inline bool
+net_is_pull(const struct vhc_queue *q)
+{
+	return q->index & 1;
+}
+
+/* One pull and one push burst for every way a queue can be set up. */
+vhc_burst_t vhc_net_pull_burst(const struct net_queue *nq);
+vhc_burst_t vhc_net_push_burst(const struct net_queue *nq);
+
+/* Interrupt the driver and count it. Cold for drivers that poll. */
+void vhc_net_notify(struct net_queue *nq);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * offload.c - checksum work that is not a plain copy.
+ *
+ * Knows:   virtio 1.2 5.1.6.2 and 5.1.6.4, Internet checksums.
+ * Trusts:  nothing in a guest's header.
+ * Runs on: polling lcore, off the fast path.
+ */
+#include "offload.h"
+
+#include <rte_ip.h>
+#include <rte_tcp.h>
+#include <rte_udp.h>
+
+#include "stats.h"
+
+#define CSUM_OFFSET_TCP offsetof(struct rte_tcp_hdr, cksum)
+#define CSUM_OFFSET_UDP offsetof(struct rte_udp_hdr, dgram_cksum)
+
+/* ---- guest to host -------------------------------------------------------------------------- */
+
+/* Two bytes anywhere in a packet, even astride two segments. The position was judged. */
+static void
+mbuf_put16(struct rte_mbuf *m, uint32_t at, uint16_t value)
+{
+	const uint8_t *bytes = (const uint8_t *)&value;
+
+	for (unsigned int i = 0; i < sizeof(value); i++, at++) {
+		while (at >= m->data_len) {
+			at -= m->data_len;
+			m = m->next;
+		}
+		*rte_pktmbuf_mtod_offset(m, uint8_t *, at) = bytes[i];
+	}
+}
+
+/* RFC 768: a UDP checksum of zero means "none", so a sum of zero is sent as all ones. */
+static uint16_t
+csum_final(uint16_t sum, uint16_t csum_offset)
+{
+	uint16_t csum = (uint16_t)~sum;
+
+	return csum == 0 && csum_offset == CSUM_OFFSET_UDP ? 0xffff : csum;
+}
+
+/* 5.1.6.2: the field holds the sum of the pseudo header; the sum from csum_start is still to do. */
+static void
+csum_finish(struct net_queue *nq, struct rte_mbuf *m, uint16_t start, uint16_t offset)
+{
+	uint16_t sum;
+
+	rte_raw_cksum_mbuf(m, start, m->pkt_len - start, &sum);
+	mbuf_put16(m, (uint32_t)start + offset, csum_final(sum, offset));
+	stats_add(&nq->stats.sw_csum, 1);
+}
+
+enum ring_fault
+vhc_net_offload_pulled(struct net_queue *nq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
+{
+	uint16_t start = le16_get(hdr->csum_start), offset = le16_get(hdr->csum_offset);
+
+	if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		return RING_FAULT_GSO_OFF;
+	if (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
+		return RING_FAULT_NONE;	/* 5.1.6.2: the other flags mean nothing from a driver */
+	if ((uint32_t)start + offset + sizeof(uint16_t) > m->pkt_len)
+		return RING_FAULT_CSUM_RANGE;
+	if (nq->csum_flags)
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+	else
+		csum_finish(nq, m, start, offset);
+	return RING_FAULT_NONE;
+}
+
+/* ---- host to guest -------------------------------------------------------------------------- */
+
+struct l4_claim {
+	uint32_t start;		/* of the L4 header */
+	uint16_t offset;	/* of its checksum */
+	bool ipv6;
+};
+
+static bool
+l4_claim_of(const struct rte_mbuf *m, struct l4_claim *l4)
+{
+	l4->start = (uint32_t)m->l2_len + m->l3_len;
+	l4->ipv6 = m->ol_flags & RTE_MBUF_F_TX_IPV6;
+	switch (m->ol_flags & RTE_MBUF_F_TX_L4_MASK) {
+	case RTE_MBUF_F_TX_TCP_CKSUM:
+		l4->offset = CSUM_OFFSET_TCP;
+		break;
+	case RTE_MBUF_F_TX_UDP_CKSUM:
+		l4->offset = CSUM_OFFSET_UDP;
+		break;
+	default:
+		return false;
+	}
+	return m->l3_len >= (l4->ipv6 ? sizeof(struct rte_ipv6_hdr) : sizeof(struct rte_ipv4_hdr)) &&
+	       l4->start + l4->offset + sizeof(uint16_t) <= OFFLOAD_HEAD_MAX &&
+	       l4->start + l4->offset + sizeof(uint16_t) <= m->pkt_len;
+}
+
+static uint16_t
+pseudo_header_sum(const struct rte_mbuf *m, const struct offload_head *head, bool ipv6)
+{
+	const void *l3 = head->bytes + m->l2_len;
+
+	return ipv6 ? rte_ipv6_phdr_cksum(l3, 0) : rte_ipv4_phdr_cksum(l3, 0);
+}
+
+/* The whole checksum, whatever the mbuf has in the field now: that is taken out of the sum again. */
+static uint16_t
+l4_csum(struct rte_mbuf *m, const struct l4_claim *l4, uint16_t field, uint16_t pseudo)
+{
+	uint16_t sum;
+	uint32_t total;
+
+	rte_raw_cksum_mbuf(m, l4->start, m->pkt_len - l4->start, &sum);
+	total = (uint32_t)sum + (uint16_t)~field + pseudo;
+	total = (total & 0xffff) + (total >> 16);
+	total = (total & 0xffff) + (total >> 16);
+	return csum_final((uint16_t)total, l4->offset);
+}
+
+/* 5.1.6.4.1: NEEDS_CSUM comes with the pseudo header's sum in the field. */
+static bool
+prepare_l4(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head)
+{
+	struct l4_claim l4;
+	uint16_t field, pseudo;
+	uint8_t *at;
+
+	if (!l4_claim_of(m, &l4))
+		return false;
+	at = head->bytes + l4.start + l4.offset;
+	pseudo = pseudo_header_sum(m, head, l4.ipv6);
+	memcpy(&field, at, sizeof(field));
+	if (nq->csum) {
+		head->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		head->hdr.csum_start = le16_put((uint16_t)l4.start);
+		head->hdr.csum_offset = le16_put(l4.offset);
+		field = pseudo;
+	} else {
+		field = l4_csum(m, &l4, field, pseudo);
+		stats_add(&nq->stats.sw_csum, 1);
+	}
+	memcpy(at, &field, sizeof(field));
+	return true;
+}
+
+static bool
+prepare_ip(const struct rte_mbuf *m, struct offload_head *head)
+{
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(head->bytes + m->l2_len);
+	uint32_t len = (uint32_t)m->l2_len + m->l3_len;
+
+	if (m->l3_len < sizeof(*ip) || len > OFFLOAD_HEAD_MAX || len > m->pkt_len ||
+	    rte_ipv4_hdr_len(ip) > m->l3_len)
+		return false;
+	ip->hdr_checksum = 0;
+	ip->hdr_checksum = rte_ipv4_cksum(ip);
+	return true;
+}
+
+/* The packet's first bytes, gathered over its segments. */
+static void
+head_copy(const struct rte_mbuf *m, struct offload_head *head)
+{
+	uint32_t want = RTE_MIN(m->pkt_len, (uint32_t)OFFLOAD_HEAD_MAX);
+	const void *bytes = rte_pktmbuf_read(m, 0, want, head->bytes);
+
+	if (bytes != head->bytes)
+		memcpy(head->bytes, bytes, want);
+	head->len = want;
+}
+
+bool
+vhc_net_offload_prepare(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head)
+{
+	uint64_t flags = m->ol_flags;
+
+	if (flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG))
+		return false;
+	head_copy(m, head);
+	/* The IP header first: the pseudo header does not cover its checksum. */
+	if ((flags & RTE_MBUF_F_TX_IP_CKSUM) && !prepare_ip(m, head))
+		return false;
+	return !(flags & RTE_MBUF_F_TX_L4_MASK) || prepare_l4(nq, m, head);
+}

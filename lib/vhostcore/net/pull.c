@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * pull.c - guest to host: chains become mbufs.
+ *
+ * Knows:   the ring's verbs, the packet header, mbufs.
+ * Trusts:  nothing it has not copied; chains from split_take() are proven.
+ * Runs on: polling lcore inside the queue's gate.
+ *
+ * A burst alternates between two ways. pull_run() takes packets in one descriptor each, in passes,
+ * so that the misses of many packets overlap; it stops before the first packet of another shape.
+ * pull_one() takes one packet of any shape. Both make the same checks.
+ */
+#include "net.h"
+
+#include "../ring/split.h"
+#include "copy.h"
+#include "offload.h"
+#include "stats.h"
+
+/* A packet in one descriptor, proven; still in guest memory. */
+struct pull_item {
+	const uint8_t *src;
+	uint32_t len;		/* with the packet header */
+	uint16_t id;
+};
+
+/* ---- many packets of the common shape ------------------------------------------------------- */
+
+/*
+ * Is the chain at `id` one readable descriptor that fits one mbuf? If not it is left for
+ * pull_one(), which also finds the words for what may be wrong with it.
+ */
+static VHC_HOT bool
+pull_judge(struct net_queue *nq, uint16_t id, struct pull_item *item)
+{
+	struct ring *r = &nq->core.ring;
+	struct virtq_desc raw;
+	uint32_t shortest = nq->hdr_len + NET_FRAME_MIN;
+
+	if (vhc_unlikely(id >= r->size))
+		return false;
+	raw = guest_load_desc(&r->g_desc[id]);
+	item->len = le32_get(raw.len);
+	item->id = id;
+	if (vhc_unlikely(le16_get(raw.flags) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE |
+						VIRTQ_DESC_F_INDIRECT)))
+		return false;
+	if (vhc_unlikely(item->len - shortest > nq->hdr_len + nq->room - shortest))
+		return false;
+	item->src = map_whole(r->map, &r->hint, (gpa){ le64_get(raw.addr) }, item->len);
+	return item->src;
+}
+
+/* Up to `n` packets from the ring's head, as far as the common shape goes. */
+static VHC_HOT uint16_t
+pull_look(struct net_queue *nq, struct pull_item *items, uint16_t n)
+{
+	struct ring *r = &nq->core.ring;
+	uint16_t ids[NET_RUN], i;
+
+	for (i = 0; i < n; i++) {
+		ids[i] = split_head(r, i);
+		prefetch_read(&r->g_desc[ids[i] & (r->size - 1)]);
+	}
+	for (i = 0; i < n && pull_judge(nq, ids[i], &items[i]); i++)
+		prefetch_read(items[i].src);
+	return i;
+}
+
+/* All fields a receiver may read, in three stores; `next` is NULL in every mbuf of a pool. */
+static VHC_HOT void
+pull_fill(const struct net_queue *nq, struct rte_mbuf *m, uint32_t len)
+{
+	uint64_t *rearm = (void *)((char *)m + offsetof(struct rte_mbuf, rearm_data));
+	uint64_t *fields = (void *)((char *)m + offsetof(struct rte_mbuf, rx_descriptor_fields1));
+
+	*rearm = nq->rearm;
+	m->ol_flags = 0;
+	fields[0] = (uint64_t)len << 32;	/* packet_type 0, pkt_len */
+	fields[1] = len;			/* data_len; no VLAN, no hash */
+}
+
+_Static_assert(offsetof(struct rte_mbuf, pkt_len) ==
+	       offsetof(struct rte_mbuf, rx_descriptor_fields1) + 4, "pull_fill()");
+_Static_assert(offsetof(struct rte_mbuf, data_len) ==
+	       offsetof(struct rte_mbuf, rx_descriptor_fields1) + 8, "pull_fill()");
+
+/* Header and frame in one copy, the header into the headroom: what is judged is what was copied. */
+static VHC_HOT uint32_t
+pull_copy(struct net_queue *nq, const struct pull_item *item, struct rte_mbuf *m, bool csum)
+{
+	uint32_t len = item->len - nq->hdr_len;
+	uint8_t *frame = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
+	const struct virtio_net_hdr *hdr = (const void *)(frame - nq->hdr_len);
+
+	copy_bytes(frame - nq->hdr_len, item->src, item->len);
+	pull_fill(nq, m, len);
+	if (csum && vhc_unlikely(hdr->flags | hdr->gso_type)) {
+		enum ring_fault fault = vhc_net_offload_pulled(nq, hdr, m);
+
+		if (vhc_unlikely(fault != RING_FAULT_NONE)) {
+			vhc_ring_fault(&nq->core.ring, fault);
+			return 0;
+		}
+	}
+	stats_frame(&nq->stats, frame, len);
+	return len;
+}
+
+/* Number of packets stored; *nr_taken chains were consumed for them. */
+static VHC_HOT uint16_t
+pull_run(struct net_queue *nq, struct rte_mbuf **mbufs, uint16_t n, bool csum, uint16_t *nr_taken)
+{
+	struct ring *r = &nq->core.ring;
+	struct pull_item items[NET_RUN];
+	uint16_t nr = pull_look(nq, items, n), nr_stored = 0;
+	uint64_t bytes = 0;
+
+	*nr_taken = 0;
+	if (nr == 0)
+		return 0;
+	if (vhc_unlikely(rte_mempool_get_bulk(nq->pool, (void **)mbufs, nr) != 0))
+		return 0;	/* pull_one() tries for a single mbuf, and counts */
+	for (uint16_t i = 0; i < nr; i++)
+		prefetch_write((uint8_t *)mbufs[i]->buf_addr + RTE_PKTMBUF_HEADROOM);
+	for (uint16_t i = 0; i < nr; i++) {
+		struct rte_mbuf *m = mbufs[i];
+		uint32_t len = pull_copy(nq, &items[i], m, csum);
+
+		split_give(r, items[i].id, 0);
+		bytes += len;
+		/* A refused packet swaps its mbuf behind those that are kept. */
+		mbufs[i] = mbufs[nr_stored];
+		mbufs[nr_stored] = m;
+		nr_stored += len != 0;
+	}
+	r->avail_idx += nr;
+	if (vhc_unlikely(nr_stored < nr))
+		rte_mempool_put_bulk(nq->pool, (void **)(mbufs + nr_stored), nr - nr_stored);
+	stats_run(&nq->stats, nr_stored, bytes);
+	*nr_taken = nr;
+	return nr_stored;
+}
+
+/* ---- one packet of any shape ---------------------------------------------------------------- */
+
+static enum ring_fault
+pull_check_lengths(const struct net_queue *nq, const struct chain *c)
+{
+	if (c->read_len == 0)
+		return RING_FAULT_CHAIN_EMPTY;
+	if (c->read_len < nq->hdr_len)
+		return RING_FAULT_HDR_SHORT;
+	if (c->read_len - nq->hdr_len < NET_FRAME_MIN)
+		return RING_FAULT_FRAME_SHORT;
+	if (c->read_len - nq->hdr_len > NET_FRAME_MAX)
+		return RING_FAULT_FRAME_LONG;
+	return RING_FAULT_NONE;
+}
+
+/* As many mbufs as the frame needs. NULL: the pool has not so many. */
+static struct rte_mbuf *
+pull_gather(struct net_queue *nq, struct chain_pos *pos, uint32_t len)
+{
+	struct rte_mbuf *first = NULL, **link = &first;
+	uint32_t left = len;
+	uint16_t nr_segs = 0;
+
+	while (left) {
+		uint32_t part = RTE_MIN(left, nq->room);
+		struct rte_mbuf *m;
+
+		if (rte_mempool_get(nq->pool, (void **)&m) != 0) {
+			rte_pktmbuf_free(first);
+			return NULL;
+		}
+		pull_fill(nq, m, part);
+		chain_copy_out(pos, rte_pktmbuf_mtod(m, void *), part);
+		*link = m;
+		link = &m->next;
+		nr_segs++;
+		left -= part;
+	}
+	first->pkt_len = len;
+	first->nb_segs = nr_segs;
+	return first;
+}
+
+/* A proven chain to an mbuf. NULL and fault NONE: no mbuf. */
+static struct rte_mbuf *
+pull_chain(struct net_queue *nq, const struct chain *c, enum ring_fault *fault)
+{
+	struct virtio_net_hdr hdr = { 0 };
+	struct chain_pos pos = chain_readable(c);
+	struct rte_mbuf *m;
+
+	*fault = pull_check_lengths(nq, c);
+	if (*fault != RING_FAULT_NONE)
+		return NULL;
+	chain_copy_out(&pos, &hdr, nq->hdr_len);
+	m = pull_gather(nq, &pos, c->read_len - nq->hdr_len);
+	if (m && nq->csum && (hdr.flags | hdr.gso_type))
+		*fault = vhc_net_offload_pulled(nq, &hdr, m);
+	if (*fault != RING_FAULT_NONE) {
+		rte_pktmbuf_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+/* Consume one chain. False: stop the burst, nothing was consumed. */
+static VHC_COLD bool
+pull_one(struct net_queue *nq, struct rte_mbuf **mbuf)
+{
+	struct ring *r = &nq->core.ring;
+	enum ring_fault fault = RING_FAULT_NONE;
+	struct chain c;
+
+	*mbuf = NULL;
+	switch (split_take(r, &c)) {
+	case TAKE_EMPTY:
+		return false;
+	case TAKE_BAD:
+		break;
+	case TAKE_OK:
+		*mbuf = pull_chain(nq, &c, &fault);
+		if (!*mbuf && fault == RING_FAULT_NONE) {
+			split_untake(r, 1, 0);
+			stats_add(&nq->stats.no_mbuf, 1);
+			return false;
+		}
+		if (fault != RING_FAULT_NONE)
+			vhc_ring_fault(r, fault);
+		break;
+	}
+	split_give(r, c.id, 0);
+	if (*mbuf) {
+		/* A frame is at least an Ethernet header, but its first segment need not be. */
+		uint8_t dst[6];
+
+		stats_frame(&nq->stats, rte_pktmbuf_read(*mbuf, 0, sizeof(dst), dst),
+			    (*mbuf)->pkt_len);
+		stats_run(&nq->stats, 1, (*mbuf)->pkt_len);
+	}
+	return true;
+}
+
+/* ---- the burst ------------------------------------------------------------------------------ */
+
+static VHC_HOT uint16_t
+pull_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, bool csum)
+{
+	struct net_queue *nq = net_queue_of(q);
+	uint16_t nr_ready = split_ready(&q->ring), nr_stored = 0, nr_taken;
+
+	if (nr_ready == 0)
+		return 0;
+	nr_ready = RTE_MIN(nr_ready, n);
+	while (nr_ready) {
+		nr_stored += pull_run(nq, mbufs + nr_stored, RTE_MIN(nr_ready, NET_RUN), csum,
+				      &nr_taken);
+		nr_ready -= nr_taken;
+		if (vhc_unlikely(nr_taken < NET_RUN && nr_ready)) {
+			if (!pull_one(nq, &mbufs[nr_stored]))
+				break;
+			nr_stored += mbufs[nr_stored] != NULL;
+			nr_ready--;
+		}
+	}
+	if (q->ring.nr_staged && split_publish(&q->ring))
+		vhc_net_notify(nq);
+	return nr_stored;
+}
+
+static uint16_t
+pull_plain(struct vhc_queue *q, void **mbufs, uint16_t n)
+{
+	return pull_burst(q, (struct rte_mbuf **)mbufs, n, false);
+}
+
+static uint16_t
+pull_csum(struct vhc_queue *q, void **mbufs, uint16_t n)
+{
+	return pull_burst(q, (struct rte_mbuf **)mbufs, n, true);
+}
+
+static uint16_t
+pull_nowhere(struct vhc_queue *q, void **mbufs, uint16_t n)
+{
+	(void)q;
+	(void)mbufs;
+	(void)n;
+	return 0;
+}
+
+vhc_burst_t
+vhc_net_pull_burst(const struct net_queue *nq)
+{
+	if (!nq->pool)
+		return pull_nowhere;
+	return nq->csum ? pull_csum : pull_plain;
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * push.c - host to guest: mbufs are copied into the guest's buffers.
+ *
+ * Knows:   the ring's verbs, the packet header, mbufs.
+ * Trusts:  nothing it has not copied; chains from split_take() are proven. mbufs are only read.
+ * Runs on: polling lcore inside the queue's gate.
+ *
+ * As in pull.c, push_run() handles the common shape in passes - one segment into one descriptor -
+ * and push_one() any other; both make the same checks.
+ */
+#include "net.h"
+
+#include "../ring/split.h"
+#include "copy.h"
+#include "offload.h"
+#include "stats.h"
+
+/* One buffer of the guest, proven large enough. */
+struct push_item {
+	uint8_t *dst;
+	uint16_t id;
+};
+
+/* ---- many packets of the common shape ------------------------------------------------------- */
+
+static VHC_HOT bool
+push_is_plain(const struct rte_mbuf *m)
+{
+	return m->nb_segs == 1 && m->data_len >= NET_FRAME_MIN && !(m->ol_flags & OFFLOAD_TX_FLAGS);
+}
+
+/* Is the chain at `id` one writable descriptor with room for `len` bytes? */
+static VHC_HOT bool
+push_judge(struct net_queue *nq, uint16_t id, uint32_t len, struct push_item *item)
+{
+	struct ring *r = &nq->core.ring;
+	struct virtq_desc raw;
+
+	if (vhc_unlikely(id >= r->size))
+		return false;
+	raw = guest_load_desc(&r->g_desc[id]);
+	item->id = id;
+	if (vhc_unlikely((le16_get(raw.flags) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE |
+						 VIRTQ_DESC_F_INDIRECT)) != VIRTQ_DESC_F_WRITE))
+		return false;
+	if (vhc_unlikely(le32_get(raw.len) < len))
+		return false;
+	item->dst = map_whole(r->map, &r->hint, (gpa){ le64_get(raw.addr) }, len);
+	return item->dst;
+}
+
+static VHC_HOT uint16_t
+push_look(struct net_queue *nq, struct rte_mbuf **mbufs, struct push_item *items, uint16_t n)
+{
+	struct ring *r = &nq->core.ring;
+	uint16_t ids[NET_RUN], i;
+
+	for (i = 0; i < n; i++) {
+		ids[i] = split_head(r, i);
+		prefetch_read(&r->g_desc[ids[i] & (r->size - 1)]);
+		prefetch_read(mbufs[i]);
+	}
+	for (i = 0; i < n; i++) {
+		const struct rte_mbuf *m = mbufs[i];
+
+		if (vhc_unlikely(!push_is_plain(m)) ||
+		    !push_judge(nq, ids[i], nq->hdr_len + m->data_len, &items[i]))
+			break;
+		prefetch_write(items[i].dst);
+		prefetch_read(rte_pktmbuf_mtod(m, const void *));
+	}
+	return i;
+}
+
+/* 5.1.6.4.1: DATA_VALID needs GUEST_CSUM; num_buffers is 1 whether or not buffers may merge. */
+static VHC_HOT struct virtio_net_hdr
+push_header(const struct net_queue *nq, const struct rte_mbuf *m)
+{
+	struct virtio_net_hdr hdr = { .num_buffers = le16_put(1) };
+
+	if (nq->csum && (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+		hdr.flags = VIRTIO_NET_HDR_F_DATA_VALID;
+	return hdr;
+}
+
+/* The guest's header is written blind, never read. `hdr_len` is a constant where it is known. */
+static VHC_HOT uint16_t
+push_run(struct net_queue *nq, struct rte_mbuf **mbufs, uint16_t n, uint32_t hdr_len)
+{
+	struct ring *r = &nq->core.ring;
+	struct push_item items[NET_RUN];
+	uint16_t nr = push_look(nq, mbufs, items, n);
+	uint64_t bytes = 0;
+
+	for (uint16_t i = 0; i < nr; i++) {
+		const struct rte_mbuf *m = mbufs[i];
+		const struct virtio_net_hdr hdr = push_header(nq, m);
+		const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+		uint32_t len = m->data_len;
+
+		memcpy(items[i].dst, &hdr, hdr_len);
+		copy_bytes(items[i].dst + hdr_len, frame, len);
+		split_give(r, items[i].id, hdr_len + len);
+		stats_frame(&nq->stats, frame, len);
+		bytes += len;
+	}
+	r->avail_idx += nr;
+	stats_run(&nq->stats, nr, bytes);
+	return nr;
+}
+
+/* ---- one packet of any shape ---------------------------------------------------------------- */
+
+enum push_result {
+	PUSH_DONE,
+	PUSH_DROPPED,	/* consumed, never to arrive; counted */
+	PUSH_FULL,	/* nothing was consumed */
+};
+
+/* A packet being written over one or more chains. */
+struct push_writer {
+	struct net_queue *nq;
+	struct chain first;	/* kept: its header is completed last */
+	struct chain more;
+	struct chain *current;
+	struct chain_pos pos;
+	uint32_t in_current;	/* bytes written to the current chain */
+	uint16_t nr_ready;	/* chains the driver has for us */
+	uint16_t nr_settled;	/* bad ones, given back already */
+	uint16_t nr_taken;
+	uint16_t nr_given;
+	uint16_t nr_buffers;
+};
+
+/* 5.1.6.3.1: a receive buffer has room for the header, and it is all in the first chain. */
+static enum ring_fault
+push_check_chain(const struct push_writer *w, const struct chain *c)
+{
+	if (c->write_len == 0)
+		return RING_FAULT_CHAIN_EMPTY;
+	if (!w->nr_buffers && c->write_len < w->nq->hdr_len)
+		return RING_FAULT_HDR_SHORT;
+	return RING_FAULT_NONE;
+}
+
+static enum take
+push_take(struct push_writer *w, struct chain *c)
+{
+	struct ring *r = &w->nq->core.ring;
+	enum take taken = split_take(r, c);
+	enum ring_fault fault = taken == TAKE_OK ? push_check_chain(w, c) : RING_FAULT_NONE;
+
+	if (fault == RING_FAULT_NONE)
+		return taken;
+	vhc_ring_fault(r, fault);
+	return TAKE_BAD;
+}
+
+/*
+ * Go on in the next chain. A bad one before the packet has begun is given back for good, so that
+ * it cannot be met again; one in the middle counts as a buffer with nothing in it, because the
+ * driver will count it too.
+ */
+static enum push_result
+push_next_chain(struct push_writer *w)
+{
+	struct ring *r = &w->nq->core.ring;
+	struct chain *c = w->nr_buffers ? &w->more : &w->first;
+	enum take taken;
+
+	if (w->nr_buffers && !w->nq->mergeable)
+		return PUSH_DROPPED;
+	for (;;) {
+		if (w->nr_settled + w->nr_taken == w->nr_ready)
+			return PUSH_FULL;
+		taken = push_take(w, c);
+		if (taken == TAKE_EMPTY)
+			return PUSH_FULL;
+		if (taken == TAKE_OK || w->nr_buffers)
+			break;
+		split_give(r, c->id, 0);
+		w->nr_settled++;
+	}
+	w->nr_taken++;
+	w->nr_buffers++;
+	w->current = c;
+	w->in_current = 0;
+	w->pos = chain_writable(c);
+	if (taken == TAKE_BAD)
+		w->pos.span = w->pos.end;
+	return PUSH_DONE;
+}
+
+static void
+push_finish_chain(struct push_writer *w)
+{
+	if (!w->current)
+		return;
+	split_give(&w->nq->core.ring, w->current->id, w->in_current);
+	w->nr_given++;
+	w->current = NULL;
+}
+
+/* 5.1.6.4.1: every buffer but the last is filled. */
+static enum push_result
+push_bytes(struct push_writer *w, const uint8_t *src, uint32_t len)
+{
+	while (len) {
+		uint32_t done = w->current ? chain_copy_in(&w->pos, src, len) : 0;
+
+		w->in_current += done;
+		src += done;
+		len -= done;
+		if (len) {
+			push_finish_chain(w);
+
+			enum push_result result = push_next_chain(w);
+
+			if (result != PUSH_DONE)
+				return result;
+		}
+	}
+	return PUSH_DONE;
+}
+
+static enum push_result
+push_packet(struct push_writer *w, const struct rte_mbuf *m, const struct offload_head *head)
+{
+	enum push_result result = push_bytes(w, (const uint8_t *)&head->hdr, w->nq->hdr_len);
+	uint32_t skip = head->len;
+
+	if (result == PUSH_DONE)
+		result = push_bytes(w, head->bytes, head->len);
+	for (; m && result == PUSH_DONE; m = m->next) {
+		uint32_t skipped = RTE_MIN(skip, (uint32_t)m->data_len);
+
+		skip -= skipped;
+		result = push_bytes(w, rte_pktmbuf_mtod_offset(m, const uint8_t *, skipped),
+				    m->data_len - skipped);
+	}
+	return result;
+}
+
+/* num_buffers is known only now. The header may lie in pieces, so it is found again. */
+static void
+push_complete(struct push_writer *w)
+{
+	push_finish_chain(w);
+	if (w->nr_buffers > 1) {
+		struct chain_pos pos = chain_writable(&w->first);
+		le16 nr_buffers = le16_put(w->nr_buffers);
+		uint8_t before[VIRTIO_NET_HDR_LEN_LEGACY];
+
+		chain_copy_out(&pos, before, sizeof(before));
+		chain_copy_in(&pos, &nr_buffers, sizeof(nr_buffers));
+	}
+}
+
+/* Before any chain is touched: requests that make no sense, packets no guest takes. */
+static bool
+push_prepare(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head)
+{
+	head->hdr = push_header(nq, m);
+	head->len = 0;
+	if (m->pkt_len < NET_FRAME_MIN || m->pkt_len > NET_FRAME_MAX) {
+		stats_add(m->pkt_len < NET_FRAME_MIN ? &nq->stats.too_short : &nq->stats.too_long, 1);
+		return false;
+	}
+	if ((m->ol_flags & OFFLOAD_TX_FLAGS) && !vhc_net_offload_prepare(nq, m, head)) {
+		stats_add(&nq->stats.bad_offload, 1);
+		return false;
+	}
+	return true;
+}
+
+static VHC_COLD enum push_result
+push_one(struct net_queue *nq, struct rte_mbuf *m, uint16_t nr_ready, uint16_t *nr_taken)
+{
+	struct offload_head head;
+	struct push_writer w;
+	enum push_result result;
+
+	*nr_taken = 0;
+	if (!push_prepare(nq, m, &head))
+		return PUSH_DROPPED;
+	w.nq = nq;
+	w.current = NULL;
+	w.nr_ready = nr_ready;
+	w.nr_settled = w.nr_taken = w.nr_given = w.nr_buffers = 0;
+	result = push_packet(&w, m, &head);
+	*nr_taken = w.nr_settled;
+	if (result == PUSH_DONE) {
+		uint8_t dst[6];
+
+		push_complete(&w);
+		*nr_taken += w.nr_taken;
+		stats_frame(&nq->stats, rte_pktmbuf_read(m, 0, sizeof(dst), dst), m->pkt_len);
+		stats_run(&nq->stats, 1, m->pkt_len);
+		return PUSH_DONE;
+	}
+	split_untake(&nq->core.ring, w.nr_taken, w.nr_given);
+	if (result == PUSH_DROPPED)
+		stats_add(&nq->stats.too_long, 1);
+	return result;
+}
+
+/* ---- the burst ------------------------------------------------------------------------------ */
+
+static VHC_HOT uint16_t
+push_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, uint32_t hdr_len)
+{
+	struct net_queue *nq = net_queue_of(q);
+	uint16_t nr_ready = split_ready(&q->ring), nr_done = 0;
+
+	while (nr_done < n && nr_ready) {
+		uint16_t nr_left = RTE_MIN(nr_ready, (uint16_t)(n - nr_done));
+		uint16_t nr = RTE_MIN(nr_left, NET_RUN);
+		uint16_t nr_taken = push_run(nq, mbufs + nr_done, nr, hdr_len);
+
+		nr_done += nr_taken;
+		nr_ready -= nr_taken;
+		if (vhc_unlikely(nr_taken < nr)) {
+			if (push_one(nq, mbufs[nr_done], nr_ready, &nr_taken) == PUSH_FULL)
+				break;
+			nr_done++;
+			nr_ready -= nr_taken;
+		}
+	}
+	if (q->ring.nr_staged && split_publish(&q->ring))
+		vhc_net_notify(nq);
+	if (vhc_unlikely(nr_done < n))
+		stats_add(&nq->stats.ring_full, 1);
+	rte_pktmbuf_free_bulk(mbufs, nr_done);
+	return nr_done;
+}
+
+static uint16_t
+push_12(struct vhc_queue *q, void **mbufs, uint16_t n)
+{
+	return push_burst(q, (struct rte_mbuf **)mbufs, n, VIRTIO_NET_HDR_LEN);
+}
+
+static uint16_t
+push_10(struct vhc_queue *q, void **mbufs, uint16_t n)
+{
+	return push_burst(q, (struct rte_mbuf **)mbufs, n, VIRTIO_NET_HDR_LEN_LEGACY);
+}
+
+vhc_burst_t
+vhc_net_push_burst(const struct net_queue *nq)
+{
+	return nq->hdr_len == VIRTIO_NET_HDR_LEN ? push_12 : push_10;
+}

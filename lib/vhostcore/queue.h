@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * queue.h - one virtqueue of a device: what the poller owns, and what control owns.
+ *
+ * Knows:   rings, gates.
+ * Trusts:  its two owners to keep to their halves; the gate hands the first half over.
+ * Runs on: see the groups.
+ */
+#ifndef VHC_QUEUE_H
+#define VHC_QUEUE_H
+
+#include "base/gate.h"
+#include "ring/ring.h"
+#include "ring/setup.h"
+#include "vhostcore.h"
+
+typedef uint16_t (*vhc_burst_t)(struct vhc_queue *q, void **items, uint16_t n);
+
+struct vhc_queue {
+	/* owner: the poller inside the gate; control while the gate is closed */
+	struct gate gate;
+	vhc_burst_t burst;	/* chosen by the class when the queue starts */
+	struct ring ring;
+	struct ring_faults faults;	/* written by the poller, read by anyone */
+
+	/* owner: control thread, under the loop's lock */
+	struct vhc_device *dev VHC_ALIGNED;
+	uint16_t index;
+	struct ring_claim claim;
+	bool has_num;
+	bool has_addr;
+	bool started;		/* SET_VRING_KICK came, GET_VRING_BASE did not */
+	bool enabled;		/* SET_VRING_ENABLE, or a front-end without protocol features */
+	bool running;		/* the gate is open: bursts move packets */
+	bool usable;		/* what the application was told last */
+	uint16_t base;		/* next available entry, while not running */
+	int kick_fd;
+	int call_fd;
+	int err_fd;
+	int poll_fd;		/* epoll instance handed to the application; watches kick_fd */
+	char obstacle[RING_REASON_LEN];	/* why the ring could not be set up, or "" */
+};
+
+_Static_assert(offsetof(struct vhc_queue, ring) + offsetof(struct ring, hint) == VHC_CACHE_LINE,
+	       "an empty poll touches one line");
+
+/*
+ * Take the queue from its poller and hold off the control thread, or give both back. For the class,
+ * on an application's thread. Pairs; not nested.
+ */
+void vhc_queue_pause(struct vhc_queue *q);
+void vhc_queue_resume(struct vhc_queue *q);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * setup.h - from what the front-end said of a ring to a ring that can be polled.
+ *
+ * Knows:   sizes and alignments of the ring's parts.
+ * Trusts:  nothing of the addresses.
+ * Runs on: control thread, with the queue's gate closed.
+ */
+#ifndef VHC_RING_SETUP_H
+#define VHC_RING_SETUP_H
+
+#include "ring.h"
+
+/* What the messages said; user addresses, as they came. */
+struct ring_claim {
+	uint16_t size;
+	uva desc;
+	uva avail;
+	uva used;
+	bool event_idx;		/* negotiated features that change how the ring is read */
+	bool indirect;
+};
+
+#define RING_REASON_LEN 192
+
+/*
+ * Translate the three parts into `r` and keep its indices. 0, or -errno and a sentence:
+ * -EFAULT a part is in no memory region, -EINVAL misaligned.
+ */
+int vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct map *map,
+		       char *reason) VHC_MUST_USE;
+
+/*
+ * Begin a life of a translated ring, at the used index found in the ring itself. What the front-end
+ * said of the next available entry is not needed: we use chains in order, so it is the same number,
+ * and where a front-end says another (0 after it reconnected, or the driver's own index) the ring is
+ * right: what lies between was never given back.
+ */
+void vhc_ring_start(struct ring *r);
+
+/* The pages behind the ring are not there yet: the guest's writes go elsewhere. */
+bool vhc_ring_looks_unshared(const struct ring *r);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * walk.h - append one copied descriptor to a chain: the only door from descriptors to spans.
+ *
+ * Knows:   the rules every descriptor obeys, whatever table it comes from (virtio 1.2 2.7.4, 2.7.5).
+ * Trusts:  nothing in the descriptor.
+ * Runs on: polling lcore.
+ */
+#ifndef VHC_RING_WALK_H
+#define VHC_RING_WALK_H
+
+#include "chain.h"
+#include "ring.h"
+
+static inline void
+chain_begin(struct chain *c, uint16_t id)
+{
+	c->id = id;
+	c->nr_spans = 0;
+	c->nr_readable = 0;
+	c->read_len = 0;
+	c->write_len = 0;
+}
+
+/* 2.7.4.2: the driver places any writable descriptors after any readable ones. */
+static inline enum ring_fault
+walk_direction(struct chain *c, const struct virtq_desc *raw, uint32_t len)
+{
+	uint32_t *total = &c->write_len;
+
+	if (!(le16_get(raw->flags) & VIRTQ_DESC_F_WRITE)) {
+		if (c->nr_spans != c->nr_readable)
+			return RING_FAULT_CHAIN_ORDER;
+		total = &c->read_len;
+	}
+	/* 2.7.5: the total length of a chain is less than 2^32 bytes. */
+	return __builtin_add_overflow(*total, len, total) ? RING_FAULT_CHAIN_BYTES : RING_FAULT_NONE;
+}
+
+/* Guest memory that is contiguous need not be so here: one descriptor may become several spans. */
+static inline enum ring_fault
+walk_spans(struct ring *r, struct chain *c, uint64_t addr, uint32_t len)
+{
+	while (len) {
+		struct span span = map_span(r->map, &r->hint, (gpa){ addr }, len);
+
+		if (!span.len)
+			return RING_FAULT_DESC_UNMAPPED;
+		if (c->nr_spans == CHAIN_SPANS_MAX)
+			return RING_FAULT_CHAIN_SPANS;
+		c->spans[c->nr_spans++] = span;
+		addr += span.len;
+		len -= (uint32_t)span.len;
+	}
+	return RING_FAULT_NONE;
+}
+
+/* RING_FAULT_NONE, or what is wrong with the descriptor. An empty one is legal and adds nothing. */
+static inline enum ring_fault
+walk_add(struct ring *r, struct chain *c, const struct virtq_desc *raw)
+{
+	uint64_t addr = le64_get(raw->addr);
+	uint32_t len = le32_get(raw->len);
+	enum ring_fault fault = walk_direction(c, raw, len);
+
+	if (fault != RING_FAULT_NONE)
+		return fault;
+	if (!range_is_sane(addr, len))
+		return RING_FAULT_DESC_WRAP;
+	fault = walk_spans(r, c, addr, len);
+	if (fault == RING_FAULT_NONE && !(le16_get(raw->flags) & VIRTQ_DESC_F_WRITE))
+		c->nr_readable = c->nr_spans;
+	return fault;
+}
+
+#endif
