@@ -169,3 +169,45 @@ def what_is_missing() -> str | None:
     if shutil.which(DISTRIBUTION) is None:
         return "QEMU is not installed: devtools/setup.sh test"
     return None
+
+
+class GuestPair:
+    """Two guests, each on its socket; the second pings the first and streams to it.
+
+    options go to both guests (guest/init's), the rest of the keywords to Guest().
+    """
+
+    def __init__(self, folder: str | Path, sockets: tuple[str | Path, str | Path], *,
+                 options: dict[str, object] | None = None, consoles: tuple = (None, None), **keywords):
+        self.server = Guest("guest1", sockets[0], folder=folder, number=1, steps=("serve",),
+                            options=options, console=consoles[0], **keywords)
+        try:
+            self.client = Guest("guest2", sockets[1], folder=folder, number=2, steps=("ping", "send"),
+                                options=options, console=consoles[1], **keywords)
+        except BaseException:
+            self.server.stop()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        self.stop()
+
+    def stop(self) -> None:
+        self.client.stop()
+        self.server.stop()
+
+    def what_went_wrong(self, timeout: float = 120) -> str | None:
+        """Wait for the ping and the stream; one sentence when something got lost or changed."""
+        ping = self.client.result("ping", timeout)
+        if ping["sent"] != ping["received"]:
+            return f"{ping['received']} of {ping['sent']} pings were answered"
+        sent = self.client.result("send", timeout)
+        if sent["intact"] != "yes":
+            return f"the TCP stream broke after {sent['bytes']} bytes"
+        arrived = self.server.result("serve", timeout)
+        if arrived["intact"] != "yes" or (arrived["bytes"], arrived["sum"]) != (sent["bytes"], sent["sum"]):
+            return (f"the TCP stream changed on its way: {sent['bytes']} bytes with sum {sent['sum']} "
+                    f"were sent, {arrived['bytes']} with {arrived['sum']} arrived")
+        return None
