@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * connector.c - connect to a listening front-end, patiently.
+ *
+ * Knows:   a path, the loop, inotify.
+ * Trusts:  nothing of whoever listens.
+ * Runs on: control thread; every function on any thread that holds the loop's lock.
+ *
+ * One attempt is one connect(2), which on a Unix socket succeeds or fails at once. Between attempts
+ * a timer runs, and the socket's directory is watched for the file to appear. It appears at the
+ * front-end's bind(2), a moment before its listen(2): so the first retries come quickly.
+ */
+#define _GNU_SOURCE 1	/* inotify_init1() */
+
+#include "connector.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../base/fd.h"
+
+#define DELAY_MAX_MS 1000
+
+/* A connection that lasted less was no use to anyone: the next attempt may wait. */
+#define SHORT_LIVED_MS 1000
+
+/* Attempts are this far apart once a front-end that is starting would have started. */
+#define SETTLED_MS 32
+
+static void attempt(void *arg);
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
+}
+
+/* Next attempt in delay_ms, a quarter more or less so that many ports do not try in step. */
+static void
+schedule(struct connector *c)
+{
+	unsigned int spread = c->delay_ms / 2;
+	unsigned int ms = c->delay_ms - spread / 2;
+
+	if (spread)
+		ms += (unsigned int)rand_r(&c->jitter_seed) % (spread + 1);
+	vhc_loop_cancel(c->loop, &c->retry_timer);
+	if (vhc_loop_timer(c->loop, ms, attempt, c, &c->retry_timer))
+		c->ops->explain("out of memory: no further attempt to connect will be made",
+				c->ops_arg);
+}
+
+static void
+back_off(struct connector *c)
+{
+	c->delay_ms = c->delay_ms ? c->delay_ms * 2 : 1;
+	if (c->delay_ms > DELAY_MAX_MS)
+		c->delay_ms = DELAY_MAX_MS;
+}
+
+/* ---- the directory -------------------------------------------------------------------------- */
+
+/* Does one of the events say that our file may be connectable now? */
+static bool
+read_events(struct connector *c, const char *file)
+{
+	char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	ssize_t len = read(c->inotify_fd, buffer, sizeof(buffer));
+	bool is_hit = false;
+
+	for (ssize_t at = 0; at < len;) {
+		const struct inotify_event *e = (const void *)(buffer + at);
+
+		if (e->mask & (IN_Q_OVERFLOW | IN_MOVE_SELF))
+			is_hit = true;
+		if (e->len && strcmp(e->name, file) == 0)
+			is_hit = true;
+		/* Removed or moved away: the directory that may take its place needs a new watch. */
+		if (e->wd == c->dir_wd && (e->mask & (IN_IGNORED | IN_MOVE_SELF))) {
+			inotify_rm_watch(c->inotify_fd, e->wd);
+			c->dir_wd = -1;
+		}
+		at += (ssize_t)sizeof(*e) + e->len;
+	}
+	return is_hit;
+}
+
+static void
+on_inotify(uint32_t events, void *arg)
+{
+	struct connector *c = arg;
+	char dir[SOCK_PATH_LEN];
+
+	(void)events;
+	if (!read_events(c, vhc_sock_split_path(c->path, dir)))
+		return;
+	c->delay_ms = 0;
+	schedule(c);
+}
+
+static void
+unwatch_directory(struct connector *c)
+{
+	vhc_loop_unwatch(c->loop, &c->inotify_watch);
+	fd_close(&c->inotify_fd);
+	c->dir_wd = -1;
+}
+
+/*
+ * Watch the directory as soon as it exists. Failing is no error: inotify instances are few on some
+ * machines, and the timer finds the socket too, only later.
+ */
+static void
+watch_directory(struct connector *c)
+{
+	char dir[SOCK_PATH_LEN];
+
+	if (c->inotify_fd < 0) {
+		c->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+		if (c->inotify_fd < 0)
+			return;
+		if (vhc_loop_watch(c->loop, c->inotify_fd, EPOLLIN, on_inotify, c, &c->inotify_watch)) {
+			fd_close(&c->inotify_fd);
+			return;
+		}
+	}
+	if (c->dir_wd >= 0)
+		return;
+	vhc_sock_split_path(c->path, dir);
+	c->dir_wd = inotify_add_watch(c->inotify_fd, dir,
+				      IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_MOVE_SELF | IN_ONLYDIR);
+}
+
+/* ---- attempts ------------------------------------------------------------------------------- */
+
+static void
+attempt_failed(struct connector *c, int err, const char *reason)
+{
+	char why[SOCK_REASON_LEN + 16];
+
+	back_off(c);
+	schedule(c);
+	/* While a front-end starts, the error changes from try to try: no one wants to read that. */
+	if (err == c->last_error || (c->last_error && c->delay_ms < SETTLED_MS))
+		return;
+	c->last_error = err;
+	snprintf(why, sizeof(why), "%s, retrying", reason);
+	c->ops->explain(why, c->ops_arg);
+}
+
+static void
+attempt(void *arg)
+{
+	struct connector *c = arg;
+	char reason[SOCK_REASON_LEN];
+	pid_t peer;
+	int sock;
+	int rc;
+
+	vhc_loop_cancel(c->loop, &c->retry_timer);
+	/* Before connect(): a file that appears after it failed is then an event. */
+	watch_directory(c);
+	rc = vhc_sock_connect(c->path, &sock, &peer, reason);
+	if (rc) {
+		attempt_failed(c, rc, reason);
+		return;
+	}
+	unwatch_directory(c);
+	c->last_error = 0;
+	c->connected_ms = now_ms();
+	/* Last: the owner may find the front-end gone and call vhc_connector_reconnect() in here. */
+	c->ops->connected(sock, peer, c->ops_arg);
+}
+
+void
+vhc_connector_init(struct connector *c, struct loop *loop, const struct endpoint_ops *ops,
+		   void *ops_arg)
+{
+	*c = (struct connector){
+		.loop = loop,
+		.jitter_seed = (unsigned int)now_ms() ^ (unsigned int)(uintptr_t)c,
+		.inotify_fd = -1,
+		.dir_wd = -1,
+		.ops = ops,
+		.ops_arg = ops_arg,
+	};
+}
+
+void
+vhc_connector_open(struct connector *c, const char *path)
+{
+	vhc_assert(strlen(path) < sizeof(c->path));
+	strcpy(c->path, path);
+	attempt(c);
+}
+
+void
+vhc_connector_reconnect(struct connector *c)
+{
+	uint64_t lived_ms = now_ms() - c->connected_ms;
+	char why[SOCK_REASON_LEN];
+
+	if (lived_ms >= SHORT_LIVED_MS) {
+		c->delay_ms = 0;
+		snprintf(why, sizeof(why), "the connection to %s ended, connecting again", c->path);
+	} else {
+		back_off(c);
+		snprintf(why, sizeof(why), "the connection to %s ended soon after it was made; is another"
+			 " back-end attached there? retrying", c->path);
+	}
+	c->ops->explain(why, c->ops_arg);
+	watch_directory(c);
+	schedule(c);
+}
+
+void
+vhc_connector_close(struct connector *c)
+{
+	vhc_loop_cancel(c->loop, &c->retry_timer);
+	unwatch_directory(c);
+}
