@@ -67,7 +67,7 @@ class OvsDpdk:
         argv = ["ovsdb-server", self.folder / "conf.db", f"--remote=punix:{self.folder}/db.sock",
                 f"--unixctl={self.folder}/ovsdb-server.ctl", "--verbose=console:info"]
         self._run(argv, "ovsdb-server", lifetime)
-        self.vsctl("--no-wait", "init")
+        self.vsctl("--retry", "--no-wait", "init")  # the server may not listen yet
 
     def _configure(self, hugepages: bool, memory: int, cpu_mask: str) -> None:
         words = ["--no-pci", f"--file-prefix={self.prefix}", *paths.plugin_args()]
