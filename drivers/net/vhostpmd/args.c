@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * args.c - the port's arguments: iface=/run/vm.sock,queues=2,client=1.
+ *
+ * Knows:   every key of Debian's net_vhost, so that a script needs only the driver's name changed.
+ * Trusts:  nothing; a person typed this.
+ * Runs on: the thread that probes the port.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_kvargs.h>
+#include <rte_string_fns.h>
+
+#include "vhostpmd.h"
+
+/* One key's value; `name` is the port's, for messages. 0 or -EINVAL. */
+typedef int (*arg_set_t)(const char *name, const char *key, const char *value,
+			 struct port_args *args);
+
+static int
+set_iface(const char *name, const char *key, const char *value, struct port_args *args)
+{
+	size_t len = strlen(value);
+
+	if (len == 0 || len > VHOSTX_PATH_MAX) {
+		PORT_LOG(ERR, name, "%s: a socket path has 1 to %d bytes, this one has %zu: "
+			 "use a shorter folder name, or a symbolic link to the folder",
+			 key, VHOSTX_PATH_MAX, len);
+		return -EINVAL;
+	}
+	memcpy(args->path, value, len + 1);
+	return 0;
+}
+
+static int
+set_queues(const char *name, const char *key, const char *value, struct port_args *args)
+{
+	char *end;
+	long count = strtol(value, &end, 10);
+
+	if (end == value || *end || count < 1 || count > VHOSTX_QUEUES_MAX) {
+		PORT_LOG(ERR, name, "%s=%s: must be a number from 1 to %d",
+			 key, value, VHOSTX_QUEUES_MAX);
+		return -EINVAL;
+	}
+	args->nr_queues = (uint16_t)count;
+	return 0;
+}
+
+static bool
+is_switch(const char *value)
+{
+	return (value[0] == '0' || value[0] == '1') && !value[1];
+}
+
+static int
+set_client(const char *name, const char *key, const char *value, struct port_args *args)
+{
+	if (!is_switch(value)) {
+		PORT_LOG(ERR, name, "%s=%s: must be 0 (we listen) or 1 (we connect)", key, value);
+		return -EINVAL;
+	}
+	args->is_client = value[0] == '1';
+	return 0;
+}
+
+/* Keys of net_vhost whose feature is not there: saying 0 is right, saying 1 must not be ignored. */
+static int
+set_off(const char *name, const char *key, const char *value, struct port_args *args)
+{
+	(void)args;
+	if (is_switch(value) && value[0] == '0')
+		return 0;
+	if (is_switch(value))
+		PORT_LOG(ERR, name, "%s=1: this feature is not available yet: leave the key out", key);
+	else
+		PORT_LOG(ERR, name, "%s=%s: must be 0", key, value);
+	return -EINVAL;
+}
+
+static const struct {
+	const char *key;
+	arg_set_t set;
+} known[] = {
+	{ "iface", set_iface },
+	{ "queues", set_queues },
+	{ "client", set_client },
+	{ "iommu-support", set_off },
+	{ "postcopy-support", set_off },
+	{ "tso", set_off },
+	{ "linear-buffer", set_off },
+	{ "ext-buffer", set_off },
+	{ "legacy-ol-flags", set_off },
+};
+
+static int
+set_one(const char *name, const struct rte_kvargs_pair *pair, struct port_args *args)
+{
+	for (unsigned int i = 0; i < RTE_DIM(known); i++)
+		if (strcmp(known[i].key, pair->key) == 0)
+			return known[i].set(name, pair->key, pair->value ? pair->value : "", args);
+	PORT_LOG(ERR, name, "\"%s\" is not an argument of this driver; valid are: " VHOSTX_PARAMS,
+		 pair->key);
+	return -EINVAL;
+}
+
+static int
+set_all(const char *name, const struct rte_kvargs *pairs, struct port_args *args)
+{
+	for (unsigned int i = 0; i < pairs->count; i++) {
+		const char *key = pairs->pairs[i].key;
+
+		if (rte_kvargs_count(pairs, key) > 1) {
+			PORT_LOG(ERR, name, "%s is given more than once", key);
+			return -EINVAL;
+		}
+		if (set_one(name, &pairs->pairs[i], args) != 0)
+			return -EINVAL;
+	}
+	if (!args->path[0]) {
+		PORT_LOG(ERR, name, "the socket path is missing: add iface=<path>; valid are: "
+			 VHOSTX_PARAMS);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int
+vhostx_args_parse(const char *name, const char *devargs, struct port_args *args)
+{
+	struct rte_kvargs *pairs = rte_kvargs_parse(devargs, NULL);
+	int rc;
+
+	*args = (struct port_args){ .nr_queues = 1 };
+	if (!pairs) {
+		PORT_LOG(ERR, name, "\"%s\" is not a list of key=value; valid are: " VHOSTX_PARAMS,
+			 devargs);
+		return -EINVAL;
+	}
+	rc = set_all(name, pairs, args);
+	rte_kvargs_free(pairs);
+	return rc;
+}

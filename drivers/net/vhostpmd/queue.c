@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * queue.c - ethdev's queues: set-up, questions about them, receive interrupts.
+ *
+ * Knows:   which ring belongs to which queue; EAL's interrupt handle.
+ * Trusts:  the application to stop polling before it sets a queue up again.
+ * Runs on: application threads; the interrupt switches on the queue's polling thread.
+ *
+ * A queue is the library's own and lives as long as the port: setting it up says where packets go,
+ * releasing it leaves nothing to free. How many descriptors there are is the guest's decision.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_interrupts.h>
+
+#include "vhostpmd.h"
+
+#define CSUM_OFFLOADS	(RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
+
+/* An application that asked for one of them only would not look at the other's flags. */
+static bool
+wants_csum_flags(const struct rte_eth_dev *dev, const struct rte_eth_rxconf *conf)
+{
+	uint64_t offloads = conf->offloads | dev->data->dev_conf.rxmode.offloads;
+
+	return (offloads & CSUM_OFFLOADS) == CSUM_OFFLOADS;
+}
+
+int
+vhostx_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
+		      unsigned int socket, const struct rte_eth_rxconf *conf,
+		      struct rte_mempool *pool)
+{
+	struct port *port = port_of(dev);
+	struct vhc_queue *q = vhc_device_queue(port->device, ring_of_rx(queue));
+	const struct vhc_net_pull_conf pull = {
+		.pool = pool,
+		.port = dev->data->port_id,
+		.csum_flags = wants_csum_flags(dev, conf),
+	};
+	int rc = vhc_net_pull_setup(q, &pull);
+
+	(void)nb_desc;
+	(void)socket;
+	if (rc != 0) {
+		PORT_LOG(ERR, dev->data->name,
+			 "rx queue %u: the buffers of mempool %s have %u bytes, too few for a packet",
+			 queue, pool->name, rte_pktmbuf_data_room_size(pool));
+		return rc;
+	}
+	port->pools[queue] = pool;
+	dev->data->rx_queues[queue] = q;
+	dev->data->scattered_rx = 1;	/* a packet may always be larger than a buffer */
+	return 0;
+}
+
+int
+vhostx_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
+		      unsigned int socket, const struct rte_eth_txconf *conf)
+{
+	(void)nb_desc;
+	(void)socket;
+	(void)conf;
+	dev->data->tx_queues[queue] = vhc_device_queue(port_of(dev)->device, ring_of_tx(queue));
+	return 0;
+}
+
+static uint16_t
+ring_size(const struct rte_eth_dev *dev, uint16_t ring)
+{
+	struct vhc_queue_info state;
+
+	vhc_queue_info(vhc_device_queue(port_of(dev)->device, ring), &state);
+	return state.size;
+}
+
+void
+vhostx_rxq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_rxq_info *rxq)
+{
+	rxq->mp = port_of(dev)->pools[queue];
+	rxq->scattered_rx = dev->data->scattered_rx;
+	rxq->nb_desc = ring_size(dev, ring_of_rx(queue));
+	rxq->conf.offloads = dev->data->dev_conf.rxmode.offloads;
+}
+
+void
+vhostx_txq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_txq_info *txq)
+{
+	txq->nb_desc = ring_size(dev, ring_of_tx(queue));
+	txq->conf.offloads = dev->data->dev_conf.txmode.offloads;
+}
+
+unsigned int
+vhostx_rx_queue_count(void *rxq)
+{
+	return vhc_queue_nr_available(rxq);
+}
+
+int
+vhostx_burst_mode(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_burst_mode *mode)
+{
+	(void)dev;
+	(void)queue;
+	snprintf(mode->info, sizeof(mode->info), "Split ring, passes");
+	return 0;
+}
+
+/* A packet is copied and freed by the burst that takes it: nothing is ever left to free. */
+int
+vhostx_tx_done_cleanup(void *txq, uint32_t nr_wanted)
+{
+	(void)txq;
+	(void)nr_wanted;
+	return 0;
+}
+
+/* ---- receive interrupts --------------------------------------------------------------------- */
+
+int
+vhostx_rx_intr_enable(struct rte_eth_dev *dev, uint16_t queue)
+{
+	vhc_queue_want_kicks(dev->data->rx_queues[queue], true);
+	return 0;
+}
+
+int
+vhostx_rx_intr_disable(struct rte_eth_dev *dev, uint16_t queue)
+{
+	vhc_queue_want_kicks(dev->data->rx_queues[queue], false);
+	return 0;
+}
+
+/* Queue i is vector i + 1, as EAL counts; its descriptor is the one the guest's kicks reach. */
+static int
+intr_add_queue(const struct rte_eth_dev *dev, uint16_t queue)
+{
+	int fd = vhc_queue_kick_fd(vhc_device_queue(port_of(dev)->device, ring_of_rx(queue)));
+
+	if (fd < 0)
+		return fd;
+	if (rte_intr_vec_list_index_set(dev->intr_handle, queue, RTE_INTR_VEC_RXTX_OFFSET + queue) ||
+	    rte_intr_efds_index_set(dev->intr_handle, queue, fd))
+		return -rte_errno;
+	return 0;
+}
+
+static int
+intr_fill(const struct rte_eth_dev *dev)
+{
+	struct rte_intr_handle *handle = dev->intr_handle;
+	uint16_t nr = dev->data->nb_rx_queues;
+	int rc = 0;
+
+	/* Counter size 0: EAL must not read the descriptor, the library clears it. */
+	if (rte_intr_type_set(handle, RTE_INTR_HANDLE_VDEV) ||
+	    rte_intr_efd_counter_size_set(handle, 0) ||
+	    rte_intr_vec_list_alloc(handle, NULL, nr) ||
+	    rte_intr_nb_efd_set(handle, nr) ||
+	    rte_intr_max_intr_set(handle, nr + RTE_INTR_VEC_RXTX_OFFSET))
+		return -rte_errno;
+	for (uint16_t queue = 0; queue < nr && rc == 0; queue++)
+		rc = intr_add_queue(dev, queue);
+	return rc;
+}
+
+void
+vhostx_rx_intr_release(struct rte_eth_dev *dev)
+{
+	if (!dev->intr_handle)
+		return;
+	rte_intr_free_epoll_fd(dev->intr_handle);
+	rte_intr_vec_list_free(dev->intr_handle);
+	rte_intr_instance_free(dev->intr_handle);
+	dev->intr_handle = NULL;
+}
+
+int
+vhostx_rx_intr_setup(struct rte_eth_dev *dev)
+{
+	int rc;
+
+	dev->intr_handle = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
+	rc = dev->intr_handle ? intr_fill(dev) : -ENOMEM;
+	if (rc != 0) {
+		PORT_LOG(ERR, dev->data->name, "receive interrupts cannot be set up: %s",
+			 strerror(-rc));
+		vhostx_rx_intr_release(dev);
+	}
+	return rc;
+}

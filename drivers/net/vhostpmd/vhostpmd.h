@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vhostpmd.h - what the files of the driver share: the port and who may write which part of it.
+ *
+ * Knows:   ethdev, the public API of vhostcore.
+ * Trusts:  the application.
+ * Runs on: nothing of its own.
+ */
+#ifndef VHOSTPMD_H
+#define VHOSTPMD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ethdev_driver.h>
+#include <rte_log.h>
+
+#include "vhostcore_net.h"
+
+#define VHOSTX_QUEUES_MAX	128
+#define VHOSTX_RINGS_MAX	(2 * VHOSTX_QUEUES_MAX)
+#define VHOSTX_PATH_MAX		107	/* sockaddr_un, less the final zero */
+#define VHOSTX_FRAME_MAX	(UINT16_MAX + 14 + 4)	/* an IP packet, Ethernet, a VLAN tag */
+
+/* Shown by dpdk-pmdinfo.py and by every message about a wrong argument. */
+#define VHOSTX_PARAMS \
+	"iface=<path> queues=<1-128> client=<0|1> iommu-support=<0> postcopy-support=<0> " \
+	"tso=<0> linear-buffer=<0> ext-buffer=<0> legacy-ol-flags=<0>"
+
+extern int vhostx_logtype;
+
+/* PORT_LOG(ERR, name, format, ...): one line about the port of that name. */
+#define PORT_LOG(level, name, ...) \
+	rte_log(RTE_LOG_ ## level, vhostx_logtype, \
+		RTE_FMT("%s: " RTE_FMT_HEAD(__VA_ARGS__ ,) "\n", (name), RTE_FMT_TAIL(__VA_ARGS__ ,)))
+
+struct port_args {
+	char path[VHOSTX_PATH_MAX + 1];
+	uint16_t nr_queues;
+	bool is_client;
+};
+
+/* The part of a ring's counters that `struct rte_eth_stats` has room for. */
+struct ring_totals {
+	uint64_t packets;
+	uint64_t bytes;
+	uint64_t errors;
+	uint64_t no_mbuf;
+};
+
+struct port {
+	/* owner: probe; read-only afterwards */
+	struct rte_eth_dev *dev;
+	struct vhc_server *server;
+	struct vhc_device *device;
+	struct port_args args;
+	struct rte_ether_addr mac;
+
+	/* owner: link_lock; written by the control thread and by the application's threads */
+	pthread_mutex_t link_lock;
+	bool is_running;	/* the library moves packets */
+	bool is_started;	/* the application started the port */
+	bool is_closing;	/* no more events to the application */
+
+	/* owner: application threads, which ethdev lets in one at a time */
+	struct rte_mempool *pools[VHOSTX_QUEUES_MAX];
+	struct ring_totals stats_base[VHOSTX_RINGS_MAX];	/* at the latest stats reset */
+	uint64_t *xstats_base;					/* at the latest xstats reset */
+};
+
+static inline struct port *
+port_of(const struct rte_eth_dev *dev)
+{
+	return dev->data->dev_private;
+}
+
+/* The guest's receive rings are even: what we transmit goes there (virtio 1.2 section 5.1.2). */
+static inline uint16_t
+ring_of_tx(uint16_t queue)
+{
+	return (uint16_t)(2 * queue);
+}
+
+static inline uint16_t
+ring_of_rx(uint16_t queue)
+{
+	return (uint16_t)(2 * queue + 1);
+}
+
+/* abi.c: 0, or -ENOTSUP after a message that names both versions. */
+int vhostx_abi_check(const char *running);
+
+/* args.c: 0, or -EINVAL after a message that says what is valid. */
+int vhostx_args_parse(const char *name, const char *devargs, struct port_args *args);
+
+/* burst.c */
+uint16_t vhostx_rx_burst(void *rxq, struct rte_mbuf **mbufs, uint16_t n);
+uint16_t vhostx_tx_burst(void *txq, struct rte_mbuf **mbufs, uint16_t n);
+
+/* queue.c */
+int vhostx_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
+			  unsigned int socket, const struct rte_eth_rxconf *conf,
+			  struct rte_mempool *pool);
+int vhostx_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
+			  unsigned int socket, const struct rte_eth_txconf *conf);
+void vhostx_rxq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_rxq_info *rxq);
+void vhostx_txq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_txq_info *txq);
+unsigned int vhostx_rx_queue_count(void *rxq);
+int vhostx_rx_intr_enable(struct rte_eth_dev *dev, uint16_t queue);
+int vhostx_rx_intr_disable(struct rte_eth_dev *dev, uint16_t queue);
+int vhostx_rx_intr_setup(struct rte_eth_dev *dev);
+void vhostx_rx_intr_release(struct rte_eth_dev *dev);
+int vhostx_burst_mode(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_burst_mode *mode);
+int vhostx_tx_done_cleanup(void *txq, uint32_t nr_wanted);
+
+/* link.c: the callbacks, with the port as their argument */
+extern const struct vhc_device_ops vhostx_device_ops;
+void vhostx_link_start(struct port *port);
+void vhostx_link_stop(struct port *port);
+void vhostx_link_close(struct port *port);
+int vhostx_link_update(struct rte_eth_dev *dev, int wait);
+
+/* stats.c */
+int vhostx_stats_init(struct port *port);
+void vhostx_stats_fini(struct port *port);
+int vhostx_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats);
+int vhostx_stats_reset(struct rte_eth_dev *dev);
+int vhostx_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n);
+int vhostx_xstats_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int n);
+int vhostx_xstats_reset(struct rte_eth_dev *dev);
+
+/* telemetry.c: a port can be asked about from add to remove */
+void vhostx_telemetry_add(struct port *port);
+void vhostx_telemetry_remove(struct port *port);
+int vhostx_dump(struct rte_eth_dev *dev, FILE *file);
+
+#endif
