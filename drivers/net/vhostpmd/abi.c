@@ -34,8 +34,8 @@ vhostx_abi_check(const char *running)
 	    year == RTE_VER_YEAR && month == RTE_VER_MONTH)
 		return 0;
 	PORT_LOG(ERR, "net_vhostx",
-		 "this driver was built for DPDK %u.%02u (ABI %u) but the program runs %s (ABI %u): "
-		 "build it again with that version's libdpdk-dev",
+		 "this driver was built for DPDK %u.%02u (ABI %u) but the program runs "
+		 "%s (ABI %u): build it again with that version's libdpdk-dev",
 		 RTE_VER_YEAR, RTE_VER_MONTH, abi_of(RTE_VER_YEAR, RTE_VER_MONTH),
 		 running, abi_of(year, month));
 	return -ENOTSUP;

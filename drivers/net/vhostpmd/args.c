@@ -74,7 +74,8 @@ set_off(const char *name, const char *key, const char *value, struct port_args *
 	if (is_switch(value) && value[0] == '0')
 		return 0;
 	if (is_switch(value))
-		PORT_LOG(ERR, name, "%s=1: this feature is not available yet: leave the key out", key);
+		PORT_LOG(ERR, name, "%s=1: this feature is not available yet: leave the key out",
+			 key);
 	else
 		PORT_LOG(ERR, name, "%s=%s: must be 0", key, value);
 	return -EINVAL;

@@ -58,8 +58,8 @@ on_queue_changed(struct vhc_device *device, uint16_t ring, bool usable, void *ar
 	pthread_mutex_lock(&port->link_lock);
 	tell = wants_events(port);
 	pthread_mutex_unlock(&port->link_lock);
-	PORT_LOG(DEBUG, port->dev->data->name, "%s queue %u is %s", ring & 1 ? "rx" : "tx", ring / 2,
-		 usable ? "usable" : "not usable");
+	PORT_LOG(DEBUG, port->dev->data->name, "%s queue %u is %s", ring & 1 ? "rx" : "tx",
+		 ring / 2, usable ? "usable" : "not usable");
 	if (tell)
 		rte_eth_dev_callback_process(port->dev, RTE_ETH_EVENT_QUEUE_STATE, NULL);
 }

@@ -46,8 +46,9 @@ vhostx_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
 	(void)socket;
 	if (rc != 0) {
 		PORT_LOG(ERR, dev->data->name,
-			 "rx queue %u: the buffers of mempool %s have %u bytes, too few for a packet",
-			 queue, pool->name, rte_pktmbuf_data_room_size(pool));
+			 "rx queue %u: buffers of %u bytes are too small for a packet: "
+			 "give mempool %s larger ones",
+			 queue, rte_pktmbuf_data_room_size(pool), pool->name);
 		return rc;
 	}
 	port->pools[queue] = pool;
@@ -136,12 +137,13 @@ vhostx_rx_intr_disable(struct rte_eth_dev *dev, uint16_t queue)
 static int
 intr_add_queue(const struct rte_eth_dev *dev, uint16_t queue)
 {
+	struct rte_intr_handle *handle = dev->intr_handle;
 	int fd = vhc_queue_kick_fd(vhc_device_queue(port_of(dev)->device, ring_of_rx(queue)));
 
 	if (fd < 0)
 		return fd;
-	if (rte_intr_vec_list_index_set(dev->intr_handle, queue, RTE_INTR_VEC_RXTX_OFFSET + queue) ||
-	    rte_intr_efds_index_set(dev->intr_handle, queue, fd))
+	if (rte_intr_vec_list_index_set(handle, queue, RTE_INTR_VEC_RXTX_OFFSET + queue) ||
+	    rte_intr_efds_index_set(handle, queue, fd))
 		return -rte_errno;
 	return 0;
 }

@@ -246,8 +246,10 @@ vhostx_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigne
 		const uint64_t *base = port->xstats_base + ring * xstats_stride();
 		unsigned int nr_values = ring_values(port, ring, values);
 
-		for (unsigned int k = 0; k < nr_values; k++, nr++)
-			xstats[nr] = (struct rte_eth_xstat){ .id = nr, .value = values[k] - base[k] };
+		for (unsigned int k = 0; k < nr_values; k++, nr++) {
+			xstats[nr].id = nr;
+			xstats[nr].value = values[k] - base[k];
+		}
 	}
 	return (int)nr;
 }

@@ -33,7 +33,8 @@ extern int vhostx_logtype;
 /* PORT_LOG(ERR, name, format, ...): one line about the port of that name. */
 #define PORT_LOG(level, name, ...) \
 	rte_log(RTE_LOG_ ## level, vhostx_logtype, \
-		RTE_FMT("%s: " RTE_FMT_HEAD(__VA_ARGS__ ,) "\n", (name), RTE_FMT_TAIL(__VA_ARGS__ ,)))
+		RTE_FMT("%s: " RTE_FMT_HEAD(__VA_ARGS__ ,) "\n", (name), \
+			RTE_FMT_TAIL(__VA_ARGS__ ,)))
 
 struct port_args {
 	char path[VHOSTX_PATH_MAX + 1];
