@@ -44,7 +44,8 @@ class Testpmd(Process):
                 f"--lcores={lcores}", *_memory_args(hugepages, memory)]
         argv += paths.plugin_args() if load_plugin else []
         argv += [f"--vdev={vdev}" for vdev in vdevs]
-        argv += [*eal_extra, "--", "-i", f"--forward-mode={forward}", f"--rxq={queues}",
+        # Without --no-flush-rx, "start" first drains the queues and throws away what it finds.
+        argv += [*eal_extra, "--", "-i", "--no-flush-rx", f"--forward-mode={forward}", f"--rxq={queues}",
                  f"--txq={queues}", f"--total-num-mbufs={mbufs}", "--no-mlockall"]
         argv += _optional("--rxd", rxd) + _optional("--txd", txd)
         argv += _optional("--mbuf-size", mbuf_size) + _optional("--max-pkt-len", max_frame)
@@ -55,7 +56,8 @@ class Testpmd(Process):
 
     def _await_prompt(self, startup: float) -> None:
         try:
-            self.wait_for(PROMPT, startup)
+            if "Start ports failed" in self.wait_for(PROMPT, startup):
+                raise ProcessError(self.explain("the ports did not start"))
         except ProcessError:
             self.stop(timeout=1)
             raise
@@ -77,6 +79,8 @@ class Testpmd(Process):
         answer = seen.split(PROMPT, 1)[0].replace("\r", "")
         if re.search(r"^(Bad arguments|Command not found|Ambiguous command)", answer, re.M):
             raise ProcessError(self.explain(f"did not understand {text!r}"))
+        if "Start ports failed" in answer:
+            raise ProcessError(self.explain(f"{text!r}: the ports did not start"))
         return answer
 
     def start(self) -> str:

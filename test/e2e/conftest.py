@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""End-to-end tests: Debian's testpmd and virtio-user against the driver under test.
+
+VHOSTX_DRIVER=net_vhost runs them against Debian's own driver instead (see devtools/lab/paths.py).
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "devtools"))
+
+from lab import paths  # noqa: E402  (needs the path above)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def driver_present():
+    missing = paths.what_is_missing()
+    if missing:
+        pytest.fail(missing, pytrace=False)
+
+
+@pytest.fixture
+def folder():
+    """A folder for sockets and logs; the path is short, a Unix socket's name ends at 107 bytes."""
+    made = Path(tempfile.mkdtemp(prefix="vhx-"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def ours_only():
+    if paths.is_peer():
+        pytest.skip("net_vhost does not promise this; unset VHOSTX_DRIVER to run it on net_vhostx")
