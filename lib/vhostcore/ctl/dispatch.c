@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dispatch.c - which handler a request has, and in which states it is legal.
+ *
+ * Knows:   the table. Sizes and descriptors were judged by the schema before.
+ * Trusts:  nothing of the index in the payload: it is judged here, as the 32 bits it has.
+ * Runs on: control thread, under the loop's lock.
+ */
+#include "session.h"
+
+#include <errno.h>
+
+/* Where a request names a ring, and what the ring must not be doing. */
+enum ring_rule {
+	NO_RING,
+	ANY_RING,		/* index in the first 32 bits, the ring may be in any state */
+	STOPPED_RING,		/* ... and must not have been started */
+	ANY_RING_BYTE,		/* index in the low 8 bits of a u64, beside the NOFD bit */
+};
+
+struct row {
+	handler_fn handler;
+	enum ring_rule ring;
+};
+
+static const struct row table[VHOST_USER_REQUEST_MAX] = {
+	[VHOST_USER_GET_FEATURES] = { vhc_on_get_features, NO_RING },
+	[VHOST_USER_SET_FEATURES] = { vhc_on_set_features, NO_RING },
+	[VHOST_USER_SET_OWNER] = { vhc_on_set_owner, NO_RING },
+	[VHOST_USER_RESET_OWNER] = { vhc_on_reset_owner, NO_RING },
+	[VHOST_USER_SET_MEM_TABLE] = { vhc_on_set_mem_table, NO_RING },
+	[VHOST_USER_SET_VRING_NUM] = { vhc_on_set_vring_num, STOPPED_RING },
+	[VHOST_USER_SET_VRING_ADDR] = { vhc_on_set_vring_addr, ANY_RING },
+	[VHOST_USER_SET_VRING_BASE] = { vhc_on_set_vring_base, STOPPED_RING },
+	[VHOST_USER_GET_VRING_BASE] = { vhc_on_get_vring_base, ANY_RING },
+	[VHOST_USER_SET_VRING_KICK] = { vhc_on_set_vring_kick, ANY_RING_BYTE },
+	[VHOST_USER_SET_VRING_CALL] = { vhc_on_set_vring_call, ANY_RING_BYTE },
+	[VHOST_USER_SET_VRING_ERR] = { vhc_on_set_vring_err, ANY_RING_BYTE },
+	[VHOST_USER_GET_PROTOCOL_FEATURES] = { vhc_on_get_protocol_features, NO_RING },
+	[VHOST_USER_SET_PROTOCOL_FEATURES] = { vhc_on_set_protocol_features, NO_RING },
+	[VHOST_USER_GET_QUEUE_NUM] = { vhc_on_get_queue_num, NO_RING },
+	[VHOST_USER_SET_VRING_ENABLE] = { vhc_on_set_vring_enable, ANY_RING },
+	[VHOST_USER_NET_SET_MTU] = { vhc_on_set_mtu, NO_RING },
+	[VHOST_USER_SET_BACKEND_REQ_FD] = { vhc_on_set_backend_req_fd, NO_RING },
+	[VHOST_USER_RESET_DEVICE] = { vhc_on_reset_device, NO_RING },
+	[VHOST_USER_GET_MAX_MEM_SLOTS] = { vhc_on_get_max_mem_slots, NO_RING },
+	[VHOST_USER_ADD_MEM_REG] = { vhc_on_add_mem_reg, NO_RING },
+	[VHOST_USER_REM_MEM_REG] = { vhc_on_rem_mem_reg, NO_RING },
+	[VHOST_USER_SET_STATUS] = { vhc_on_set_status, NO_RING },
+	[VHOST_USER_GET_STATUS] = { vhc_on_get_status, NO_RING },
+};
+
+static int
+check_gate(struct vhc_device *dev, const struct schema_entry *entry)
+{
+	char name[64];
+
+	if (entry->gate == SCHEMA_NO_GATE || (dev->protocol_features & BIT64(entry->gate)))
+		return 0;
+	return vhc_session_refuse(dev, -EPROTO, "%s: protocol feature %s was not agreed on", entry->name,
+				  vhc_protocol_features_text(BIT64(entry->gate), name, sizeof(name)));
+}
+
+static int
+check_ring(struct vhc_device *dev, const struct schema_entry *entry, const struct msg *msg,
+	   enum ring_rule rule)
+{
+	uint32_t index = rule == ANY_RING_BYTE ? msg->payload.u64 & VHOST_USER_VRING_IDX_MASK :
+						 msg->payload.state.index;
+
+	if (rule == NO_RING)
+		return 0;
+	if (index >= dev->nr_rings)
+		return vhc_session_refuse(dev, -EINVAL, "%s: ring %u, but this port has rings 0...%u; "
+					  "give the port more queues or the front-end fewer", entry->name,
+					  index, dev->nr_rings - 1);
+	if (rule == STOPPED_RING && dev->queues[index]->started)
+		return vhc_session_refuse(dev, -EBUSY, "%s: ring %u is started; the front-end must stop "
+					  "it with GET_VRING_BASE first", entry->name, index);
+	return 0;
+}
+
+int
+vhc_dispatch(struct vhc_device *dev, const struct schema_entry *entry, struct msg *msg,
+	     struct reply *reply)
+{
+	const struct row *row = &table[msg->request];
+	int rc = check_gate(dev, entry);
+
+	vhc_assert(row->handler);	/* the schema knows no request that this table does not */
+	if (rc == 0)
+		rc = check_ring(dev, entry, msg, row->ring);
+	return rc ? rc : row->handler(dev, msg, reply);
+}

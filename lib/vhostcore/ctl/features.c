@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * features.c - what both sides can do, who owns the device, its status and reset.
+ *
+ * Knows:   feature words, the status byte.
+ * Trusts:  nothing of the words: only what we offered may come back.
+ * Runs on: control thread, under the loop's lock.
+ */
+#include "session.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "../base/log.h"
+#include "../spec/virtio_net.h"
+
+static void
+reply_u64(struct reply *reply, uint64_t value)
+{
+	reply->payload.u64 = value;
+	reply->len = sizeof(value);
+}
+
+static bool
+any_ring_started(const struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nr_rings; i++)
+		if (dev->queues[i]->started)
+			return true;
+	return false;
+}
+
+int
+vhc_on_get_features(struct vhc_device *dev, struct msg *msg, struct reply *reply)
+{
+	(void)msg;
+	reply_u64(reply, dev->offered);
+	return 0;
+}
+
+/* A front-end that knows nothing of protocol features cannot enable rings: they are on at once. */
+static void
+enable_all(struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nr_rings; i++)
+		dev->queues[i]->enabled = true;
+}
+
+int
+vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply)
+{
+	uint64_t wanted = msg->payload.u64, alien = wanted & ~dev->offered;
+	char names[128];
+
+	(void)reply;
+	if (alien) {
+		dev->status &= (uint8_t)~VIRTIO_STATUS_FEATURES_OK;
+		return vhc_session_refuse(dev, -EINVAL, "SET_FEATURES: %s was not offered",
+					  vhc_device_features_text(dev, alien, names, sizeof(names)));
+	}
+	/* QEMU repeats the same word for each queue pair, also while earlier pairs run. */
+	if (dev->has_features && wanted != dev->features && any_ring_started(dev))
+		return vhc_session_refuse(dev, -EBUSY, "SET_FEATURES: %s changed while rings are started",
+					  vhc_device_features_text(dev, wanted ^ dev->features, names,
+								   sizeof(names)));
+	dev->features = wanted;
+	dev->has_features = true;
+	if (!(wanted & BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT)))
+		enable_all(dev);
+	return 0;
+}
+
+int
+vhc_on_get_protocol_features(struct vhc_device *dev, struct msg *msg, struct reply *reply)
+{
+	(void)dev;
+	(void)msg;
+	reply_u64(reply, DEVICE_PROTOCOL_FEATURES);
+	return 0;
+}
+
+int
+vhc_on_set_protocol_features(struct vhc_device *dev, struct msg *msg, struct reply *reply)
+{
+	uint64_t alien = msg->payload.u64 & ~DEVICE_PROTOCOL_FEATURES;
+	char names[128];
+
+	(void)reply;
+	if (alien)
+		return vhc_session_refuse(dev, -EINVAL, "SET_PROTOCOL_FEATURES: %s was not offered",
+					  vhc_protocol_features_text(alien, names, sizeof(names)));
+	dev->protocol_features = msg->payload.u64;
+	return 0;
+}
+
+/* Not every front-end sends it, and not always first: it carries no meaning for us. */
+int
+vhc_on_set_owner(struct vhc_device *dev, struct msg *msg, struct reply *reply)
+{
+	(void)dev;
+	(void)msg;
+	(void)reply;
+	return 0;
+}
+
+/* Deprecated; the specification leaves us "disable all rings". */
+int
+vhc_on_reset_owner(struct vhc_device *dev, struct msg *msg, struct reply *reply)
+{
+	(void)msg;
+	(void)reply;
+	for (uint16_t i = 0; i < dev->nr_rings; i++)
+		dev->queues[i]->enabled = false;
+	return 0;
+}
+
+int
+vhc_on_reset_device(struct vhc_device *dev, struct msg *msg, struct reply *reply)
+{
+	(void)msg;
+	(void)reply;
+	vhc_device_reset(dev);
+	return 0;
+}
+
+/*
+ * Some front-ends compare this with queue pairs, others with rings. The number of rings satisfies
+ * both; a front-end that then wants more pairs than we have is told so when it names such a ring.
+ */
+int
+vhc_on_get_queue_num(struct vhc_device *dev, struct msg *msg, struct reply *reply)
+{
+	(void)msg;
+	reply_u64(reply, dev->nr_rings);
+	return 0;
+}
+
+/*
+ * Only recorded: some front-ends say 0 before they fetch the last ring's index, so 0 must not wipe
+ * anything; it merely says that the driver is not ready.
+ */
+int
+vhc_on_set_status(struct vhc_device *dev, struct msg *msg, struct reply *reply)
+{
+	(void)reply;
+	if (msg->payload.u64 > UINT8_MAX)
+		return vhc_session_refuse(dev, -EINVAL, "SET_STATUS: 0x%" PRIx64 " is no status byte",
+					  msg->payload.u64);
+	dev->status = (uint8_t)msg->payload.u64;
+	return 0;
+}
+
+static bool
+any_ring_broken(const struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nr_rings; i++)
+		if (dev->queues[i]->running && ld_relaxed(&dev->queues[i]->ring.broken))
+			return true;
+	return false;
+}
+
+/* virtio 1.2 2.1.2: a device that cannot go on says NEEDS_RESET. */
+int
+vhc_on_get_status(struct vhc_device *dev, struct msg *msg, struct reply *reply)
+{
+	(void)msg;
+	reply_u64(reply, dev->status |
+		  (any_ring_broken(dev) ? VIRTIO_STATUS_DEVICE_NEEDS_RESET : 0u));
+	return 0;
+}
+
+int
+vhc_on_set_mtu(struct vhc_device *dev, struct msg *msg, struct reply *reply)
+{
+	uint64_t mtu = msg->payload.u64;
+
+	(void)reply;
+	if (mtu < VIRTIO_NET_MTU_MIN || mtu > VIRTIO_NET_MTU_MAX)
+		return vhc_session_refuse(dev, -EINVAL, "NET_SET_MTU: %" PRIu64 " is outside %d...%d", mtu,
+					  VIRTIO_NET_MTU_MIN, VIRTIO_NET_MTU_MAX);
+	if (mtu == dev->mtu)
+		return 0;
+	dev->mtu = (uint16_t)mtu;
+	if (dev->ops.mtu_changed)
+		dev->ops.mtu_changed(dev, dev->mtu, dev->ops_arg);
+	return 0;
+}

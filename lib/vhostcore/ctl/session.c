@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * session.c - the conversation, and the only place where the ack rule is written.
+ *
+ * Knows:   frames, the schema, the dispatch table.
+ * Trusts:  nothing of the front-end.
+ * Runs on: control thread, under the loop's lock.
+ *
+ * The ack rule: a request with a reply of its own gets that reply. Any other gets a u64, 0 or 1,
+ * if it asked for one (NEED_REPLY), and nothing if not. What fails and has no way to say so ends
+ * the conversation.
+ */
+#include "session.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/fd.h"
+#include "../base/log.h"
+
+/* Messages handled before other sockets get their turn. */
+#define MESSAGES_PER_TURN 32
+
+int
+vhc_session_refuse(struct vhc_device *dev, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(dev->session->reason, sizeof(dev->session->reason), format, args);
+	va_end(args);
+	return err;
+}
+
+/* ---- one message ---------------------------------------------------------------------------- */
+
+static int
+send_ack(struct session *s, const struct msg *msg, bool failed)
+{
+	uint64_t result = failed;
+
+	return vhc_frame_reply(s->sock, msg->request, &result, sizeof(result), NULL, 0);
+}
+
+/* 0: the conversation goes on. */
+static int
+answer(struct session *s, const struct schema_entry *entry, const struct msg *msg,
+       const struct reply *reply, int rc)
+{
+	bool has_body = entry && entry->reply == REPLY_BODY;
+	bool needs_ack = msg->flags & VHOST_USER_NEED_REPLY_MASK;
+	int sent = 0;
+
+	if (rc == 0 && has_body)
+		sent = vhc_frame_reply(s->sock, msg->request, &reply->payload, reply->len, NULL, 0);
+	else if (!has_body && needs_ack)
+		sent = send_ack(s, msg, rc != 0);
+	else if (rc)
+		return rc;
+	if (sent)
+		snprintf(s->reason, sizeof(s->reason), "the reply to %s cannot be sent: %s",
+			 vhc_schema_name(msg->request), strerror(-sent));
+	return sent;
+}
+
+/* 0: the conversation goes on; else s->reason says why it ends. */
+static int
+handle_message(struct session *s)
+{
+	const struct schema_entry *entry = NULL;
+	struct msg *msg = &s->reader.msg;
+	struct vhc_device *dev = s->dev;
+	struct reply reply = { 0 };
+	int rc;
+
+	log_debug(dev->name, "%s, %u bytes, %u descriptors", vhc_schema_name(msg->request), msg->size,
+		  msg->nr_fds);
+	rc = vhc_frame_check(msg, &entry, s->reason);
+	if (rc == 0)
+		rc = vhc_dispatch(dev, entry, msg, &reply);
+	/* An ack says that the effects are complete, so they must be. */
+	vhc_device_update(dev);
+	vhc_msg_close_fds(msg);
+	if (rc)
+		log_warn(dev->name, "refused: %s", s->reason);
+	return answer(s, entry, msg, &reply, rc);
+}
+
+/* ---- the conversation ----------------------------------------------------------------------- */
+
+static void
+on_silence(void *arg)
+{
+	struct session *s = arg;
+	const struct msg *msg = &s->reader.msg;
+
+	s->silence_timer = 0;
+	snprintf(s->reason, sizeof(s->reason), "it sent part of a message (%s) and then nothing for "
+		 "%d s", s->reader.nr_have >= sizeof(struct vhost_user_header) ?
+		 vhc_schema_name(msg->request) : "not even a header", SESSION_SILENCE_MS / 1000);
+	log_warn(s->dev->name, "dropped: %s", s->reason);
+	vhc_device_detach(s->dev, s->reason);
+}
+
+/* The timer runs exactly while the front-end owes us bytes. */
+static void
+watch_silence(struct session *s)
+{
+	bool owes = vhc_frame_is_partial(&s->reader);
+
+	if (!owes)
+		vhc_loop_cancel(s->dev->loop, &s->silence_timer);
+	else if (!s->silence_timer &&
+		 vhc_loop_timer(s->dev->loop, SESSION_SILENCE_MS, on_silence, s, &s->silence_timer))
+		log_err(s->dev->name, "out of memory: cannot watch over a half-sent message");
+}
+
+void
+vhc_session_poll(struct session *s)
+{
+	struct vhc_device *dev = s->dev;
+
+	for (int i = 0; i < MESSAGES_PER_TURN; i++) {
+		switch (vhc_frame_read(&s->reader, s->sock, s->reason)) {
+		case FRAME_AGAIN:
+			watch_silence(s);
+			return;
+		case FRAME_READY:
+			if (handle_message(s) == 0)
+				continue;
+			break;
+		case FRAME_EOF:
+			log_notice(dev->name, "the front-end disconnected");
+			vhc_device_detach(dev, NULL);
+			return;
+		case FRAME_BAD:
+			log_warn(dev->name, "dropped: %s", s->reason);
+			break;
+		}
+		vhc_device_detach(dev, s->reason);
+		return;
+	}
+}
+
+static void
+on_readable(uint32_t events, void *arg)
+{
+	(void)events;	/* a hang-up is read as the end of the stream */
+	vhc_session_poll(arg);
+}
+
+int
+vhc_session_create(struct vhc_device *dev, int sock, struct session **out)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int rc = s ? 0 : -ENOMEM;
+
+	if (s) {
+		s->dev = dev;
+		s->sock = sock;
+		rc = vhc_loop_watch(dev->loop, sock, EPOLLIN, on_readable, s, &s->watch);
+	}
+	if (rc) {
+		free(s);
+		fd_close(&sock);
+		return rc;
+	}
+	*out = s;
+	return 0;
+}
+
+void
+vhc_session_destroy(struct session *s)
+{
+	vhc_loop_unwatch(s->dev->loop, &s->watch);
+	vhc_loop_cancel(s->dev->loop, &s->silence_timer);
+	vhc_frame_reader_reset(&s->reader);
+	fd_close(&s->sock);
+	free(s);
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * device.c - a device's life: front-ends come and go, queues and counters stay.
+ *
+ * Knows:   its class, queues, the session with the front-end.
+ * Trusts:  ctl/ for judged values.
+ * Runs on: control thread, or under the loop's lock; the functions of vhostcore.h anywhere.
+ */
+#include "device.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "ctl/session.h"
+#include "server.h"
+
+/* Bits the ring and the transport take care of, whatever the class. */
+#define TRANSPORT_FEATURES \
+	(BIT64(VIRTIO_F_VERSION_1_BIT) | BIT64(VIRTIO_F_ANY_LAYOUT_BIT) | \
+	 BIT64(VIRTIO_F_INDIRECT_DESC_BIT) | BIT64(VIRTIO_F_EVENT_IDX_BIT) | \
+	 BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT))
+
+static int
+create_queues(struct vhc_device *dev)
+{
+	dev->queues = calloc(dev->nr_rings, sizeof(*dev->queues));
+	if (!dev->queues)
+		return -ENOMEM;
+	for (uint16_t i = 0; i < dev->nr_rings; i++) {
+		int rc = vhc_queue_create(dev, i, &dev->queues[i]);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int
+vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server, struct loop *loop,
+		  struct vhc_device **out)
+{
+	struct vhc_device *dev = calloc(1, sizeof(*dev));
+	int rc;
+
+	if (!dev)
+		return -ENOMEM;
+	snprintf(dev->name, sizeof(dev->name), "%s", opts->name);
+	snprintf(dev->path, sizeof(dev->path), "%s", opts->path);
+	dev->role = opts->role;
+	dev->cls = opts->cls;
+	dev->server = server;
+	dev->loop = loop;
+	if (opts->ops)
+		dev->ops = *opts->ops;
+	dev->ops_arg = opts->ops_arg;
+	dev->nr_rings = opts->nr_rings;
+	dev->offered = (opts->cls->features(opts->nr_rings) | TRANSPORT_FEATURES) & ~opts->features_off;
+	dev->backend_fd = -1;
+	rc = create_queues(dev);
+	if (rc) {
+		vhc_device_destroy(dev);
+		return rc;
+	}
+	*out = dev;
+	return 0;
+}
+
+void
+vhc_device_destroy(struct vhc_device *dev)
+{
+	if (dev->session)
+		vhc_device_detach(dev, "the port is being removed");
+	for (uint16_t i = 0; dev->queues && i < dev->nr_rings; i++)
+		vhc_queue_destroy(dev->queues[i]);
+	free(dev->queues);
+	free(dev);
+}
+
+/* ---- front-ends ----------------------------------------------------------------------------- */
+
+int
+vhc_device_attach(struct vhc_device *dev, int sock, pid_t peer)
+{
+	int rc = vhc_session_create(dev, sock, &dev->session);
+
+	if (rc)
+		return rc;
+	dev->peer = peer;
+	dev->nr_connects++;
+	dev->last_refusal[0] = '\0';
+	vhc_device_explain(dev);
+	return 0;
+}
+
+bool
+vhc_device_is_attached(const struct vhc_device *dev)
+{
+	return dev->session;
+}
+
+void
+vhc_device_poll_socket(struct vhc_device *dev)
+{
+	vhc_session_poll(dev->session);
+}
+
+/* Tell the application what became usable or not. It may not see a queue running that it was not told of. */
+static void
+tell_queues(struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nr_rings; i++) {
+		struct vhc_queue *q = dev->queues[i];
+
+		if (q->usable == q->running)
+			continue;
+		q->usable = q->running;
+		if (dev->ops.queue_changed)
+			dev->ops.queue_changed(dev, i, q->usable, dev->ops_arg);
+	}
+}
+
+static void
+tell_device(struct vhc_device *dev)
+{
+	bool running = true;
+
+	for (uint16_t i = 0; i < dev->cls->nr_vital_rings; i++)
+		running = running && dev->queues[i]->running;
+	if (running == dev->running)
+		return;
+	dev->running = running;
+	if (dev->ops.running)
+		dev->ops.running(dev, running, dev->ops_arg);
+}
+
+void
+vhc_device_update(struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nr_rings; i++)
+		vhc_queue_update(dev->queues[i]);
+	tell_queues(dev);
+	tell_device(dev);
+	vhc_device_explain(dev);
+}
+
+void
+vhc_device_reset(struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nr_rings; i++) {
+		vhc_queue_stop(dev->queues[i]);
+		vhc_queue_forget(dev->queues[i]);
+	}
+	dev->features = 0;
+	dev->has_features = false;
+	dev->status = 0;
+}
+
+void
+vhc_device_detach(struct vhc_device *dev, const char *reason)
+{
+	if (!dev->session)
+		return;
+	/* The reason may live in the session. */
+	snprintf(dev->last_refusal, sizeof(dev->last_refusal), "%s", reason ? reason : "");
+	vhc_session_destroy(dev->session);
+	dev->session = NULL;
+	vhc_device_reset(dev);
+	vhc_device_set_map(dev, NULL);
+	dev->protocol_features = 0;
+	dev->mtu = 0;
+	dev->peer = 0;
+	fd_close(&dev->backend_fd);
+	vhc_device_update(dev);
+	vhc_server_detached(dev->server);
+}
+
+/* ---- conclusions ---------------------------------------------------------------------------- */
+
+bool
+vhc_device_driver_ready(const struct vhc_device *dev)
+{
+	if (!dev->has_features)
+		return false;
+	if (!(dev->protocol_features & BIT64(VHOST_USER_PROTOCOL_F_STATUS_BIT)))
+		return true;
+	return dev->status & VIRTIO_STATUS_DRIVER_OK;
+}
+
+void
+vhc_device_explain(struct vhc_device *dev)
+{
+	char why[VHC_WHY_LEN];
+	enum vhc_stage stage = vhc_device_why(dev, why);
+
+	if (stage == dev->stage && strcmp(why, dev->why) == 0)
+		return;
+	/* Steps of a set-up that goes well are for the curious; arriving and leaving are news. */
+	vhc_log(stage == VHC_STAGE_RUNNING || stage < dev->stage || !dev->why[0] ? VHC_LOG_NOTICE :
+		VHC_LOG_INFO, dev->name, "%s: %s", vhc_stage_name(stage), why);
+	dev->stage = stage;
+	memcpy(dev->why, why, sizeof(dev->why));
+}
+
+void
+vhc_device_set_map(struct vhc_device *dev, struct map *map)
+{
+	struct map *old = dev->map;
+
+	dev->map = map;
+	for (uint16_t i = 0; i < dev->nr_rings; i++)
+		vhc_queue_remap(dev->queues[i]);
+	vhc_map_unref(old);	/* no burst is on it any more */
+}
+
+/* ---- the application's side ----------------------------------------------------------------- */
+
+VHC_API void
+vhc_device_info(struct vhc_device *dev, struct vhc_device_info *info)
+{
+	vhc_loop_lock(dev->loop);
+	vhc_device_explain(dev);
+	*info = (struct vhc_device_info){
+		.role = dev->role,
+		.stage = dev->stage,
+		.features = dev->features,
+		.offered = dev->offered,
+		.protocol_features = dev->protocol_features,
+		.mtu = dev->mtu,
+		.nr_rings = dev->nr_rings,
+		.nr_regions = (uint16_t)(dev->map ? dev->map->nr : 0),
+		.status = dev->status,
+		.nr_connects = dev->nr_connects,
+	};
+	memcpy(info->name, dev->name, sizeof(info->name));
+	memcpy(info->why, dev->why, sizeof(info->why));
+	memcpy(info->path, dev->path, sizeof(info->path));
+	vhc_loop_unlock(dev->loop);
+}
+
+VHC_API struct vhc_queue *
+vhc_device_queue(struct vhc_device *dev, uint16_t index)
+{
+	return index < dev->nr_rings ? dev->queues[index] : NULL;
+}

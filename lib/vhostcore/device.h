@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * device.h - a virtio device: what ctl/ learns about it, and what follows from that.
+ *
+ * Knows:   queues, memory maps, its class, its server; no messages.
+ * Trusts:  ctl/ to have judged every value it stores here.
+ * Runs on: control thread, or any thread that holds the loop's lock.
+ *
+ * Message handlers only record what the front-end said. vhc_device_update() then draws the
+ * conclusions, for every queue and for the device, in one place.
+ */
+#ifndef VHC_DEVICE_H
+#define VHC_DEVICE_H
+
+#include <sys/types.h>
+
+#include "class.h"
+#include "ctl/loop.h"
+#include "spec/vhost_user.h"
+
+#define BIT64(n) (UINT64_C(1) << (n))
+
+struct session;
+
+struct vhc_device {
+	/* fixed */
+	char name[64];
+	char path[108];
+	enum vhc_role role;
+	const struct vhc_class *cls;
+	struct vhc_server *server;
+	struct loop *loop;
+	struct vhc_device_ops ops;
+	void *ops_arg;
+	uint64_t offered;		/* virtio feature bits, transport bits included */
+	uint16_t nr_rings;
+	struct vhc_queue **queues;
+
+	/* the front-end's; gone with it */
+	struct session *session;	/* NULL: none is connected */
+	pid_t peer;
+	uint64_t features;		/* agreed on */
+	bool has_features;
+	uint64_t protocol_features;	/* agreed on */
+	struct map *map;		/* NULL: no memory shared yet */
+	uint8_t status;
+	uint16_t mtu;
+	int backend_fd;			/* the channel for requests of ours */
+
+	/* conclusions */
+	bool running;			/* what the application was told last */
+	enum vhc_stage stage;
+	char why[VHC_WHY_LEN];
+	char last_refusal[VHC_WHY_LEN];	/* why the latest front-end was dropped, or "" */
+	uint64_t nr_connects;
+};
+
+/* Protocol feature bits we offer, whatever the class. */
+#define DEVICE_PROTOCOL_FEATURES \
+	(BIT64(VHOST_USER_PROTOCOL_F_MQ_BIT) | BIT64(VHOST_USER_PROTOCOL_F_REPLY_ACK_BIT) | \
+	 BIT64(VHOST_USER_PROTOCOL_F_MTU_BIT) | BIT64(VHOST_USER_PROTOCOL_F_BACKEND_REQ_BIT) | \
+	 BIT64(VHOST_USER_PROTOCOL_F_RESET_DEVICE_BIT) | \
+	 BIT64(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS_BIT) | \
+	 BIT64(VHOST_USER_PROTOCOL_F_STATUS_BIT))
+
+int vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
+		      struct loop *loop, struct vhc_device **dev) VHC_MUST_USE;
+void vhc_device_destroy(struct vhc_device *dev);
+
+/* ---- front-ends: for server.c --------------------------------------------------------------- */
+
+/* Hand over a connected socket; closed by us, also on failure. */
+int vhc_device_attach(struct vhc_device *dev, int sock, pid_t peer) VHC_MUST_USE;
+bool vhc_device_is_attached(const struct vhc_device *dev);
+
+/* Drop the front-end and all it brought. Calls vhc_server_detached(). */
+void vhc_device_detach(struct vhc_device *dev, const char *reason);
+
+/* Handle what has arrived; may notice that the front-end is gone. */
+void vhc_device_poll_socket(struct vhc_device *dev);
+
+/* ---- conclusions: for ctl/ ------------------------------------------------------------------ */
+
+/* Start and stop queues as what is known now demands; tell the application; explain. */
+void vhc_device_update(struct vhc_device *dev);
+
+/* Work out stage and sentence anew; log them if they changed. */
+void vhc_device_explain(struct vhc_device *dev);
+
+/* Publish a map to every queue; takes over the reference. Queues keep running where they can. */
+void vhc_device_set_map(struct vhc_device *dev, struct map *map);
+
+/* Back to power-on, except for the connection, memory and protocol features. */
+void vhc_device_reset(struct vhc_device *dev);
+
+/* Is the driver ready, as far as the front-end tells us? */
+bool vhc_device_driver_ready(const struct vhc_device *dev);
+
+/* The conclusions themselves (why.c): the stage, and one sentence. */
+enum vhc_stage vhc_device_why(const struct vhc_device *dev, char *why);
+
+/* ---- one queue (queue.c) -------------------------------------------------------------------- */
+
+int vhc_queue_create(struct vhc_device *dev, uint16_t index, struct vhc_queue **q) VHC_MUST_USE;
+void vhc_queue_destroy(struct vhc_queue *q);
+
+/* Run if everything is there, else do not. True if that changed. */
+bool vhc_queue_update(struct vhc_queue *q);
+
+/* Stop, whatever is there. True if it was running. */
+bool vhc_queue_stop(struct vhc_queue *q);
+
+/* Switch to the device's new map. A queue whose ring is not in it stops. */
+void vhc_queue_remap(struct vhc_queue *q);
+
+/* Take ownership of a descriptor; -1 means none. The old one is closed. */
+void vhc_queue_set_kick(struct vhc_queue *q, int fd);
+void vhc_queue_set_call(struct vhc_queue *q, int fd);
+void vhc_queue_set_err(struct vhc_queue *q, int fd);
+
+/* Forget what the front-end said of the ring; `enabled` as well. Stopped before. */
+void vhc_queue_forget(struct vhc_queue *q);
+
+/* Set up as far as messages go: everything but enabling and the driver. */
+bool vhc_queue_is_set_up(const struct vhc_queue *q);
+
+#endif

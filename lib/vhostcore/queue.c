@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * queue.c - the life of one virtqueue: when it runs, and how it is stopped.
+ *
+ * Knows:   rings, gates, the class's burst.
+ * Trusts:  ctl/ for judged values; the ring's contents never.
+ * Runs on: control thread; the functions of vhostcore.h as they say.
+ */
+#include "queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "device.h"
+#include "ring/split.h"
+
+int
+vhc_queue_create(struct vhc_device *dev, uint16_t index, struct vhc_queue **out)
+{
+	size_t len = (dev->cls->queue_len + VHC_CACHE_LINE - 1) & ~(size_t)(VHC_CACHE_LINE - 1);
+	struct vhc_queue *q = aligned_alloc(VHC_CACHE_LINE, len);
+
+	if (!q)
+		return -ENOMEM;
+	memset(q, 0, len);
+	vhc_gate_init(&q->gate);
+	q->dev = dev;
+	q->index = index;
+	q->kick_fd = q->call_fd = q->err_fd = q->poll_fd = -1;
+	q->ring.call_fd = q->ring.err_fd = -1;
+	q->ring.faults = &q->faults;
+	q->faults.last = RING_FAULT_NONE;
+	dev->cls->queue_init(q);
+	*out = q;
+	return 0;
+}
+
+void
+vhc_queue_destroy(struct vhc_queue *q)
+{
+	if (!q)
+		return;
+	vhc_queue_stop(q);
+	vhc_queue_forget(q);
+	fd_close(&q->poll_fd);
+	free(q);
+}
+
+/* ---- running -------------------------------------------------------------------------------- */
+
+bool
+vhc_queue_is_set_up(const struct vhc_queue *q)
+{
+	return q->dev->map && q->has_num && q->has_addr && q->started;
+}
+
+static bool
+queue_start(struct vhc_queue *q)
+{
+	struct vhc_device *dev = q->dev;
+
+	q->claim.event_idx = dev->features & BIT64(VIRTIO_F_EVENT_IDX_BIT);
+	q->claim.indirect = dev->features & BIT64(VIRTIO_F_INDIRECT_DESC_BIT);
+	if (vhc_ring_translate(&q->ring, &q->claim, dev->map, q->obstacle))
+		return false;
+	q->obstacle[0] = '\0';
+	if (vhc_ring_looks_unshared(&q->ring))
+		log_warn(dev->name, "ring %u: the guest's writes may not reach us; if no packet "
+			 "moves, its memory is not shared (QEMU: share=on)", q->index);
+	vhc_ring_start(&q->ring);
+	if (q->ring.avail_idx != q->base)
+		log_info(dev->name, "ring %u: the front-end said to go on at entry %u, the ring itself "
+			 "says %u", q->index, q->base, q->ring.avail_idx);
+	dev->cls->queue_start(q, dev->features);
+	q->running = true;
+	vhc_gate_open(&q->gate);
+	/* After a reconnect the driver may wait for an interrupt that was lost: one too many is fine. */
+	if (q->call_fd >= 0)
+		fd_signal(q->call_fd);
+	return true;
+}
+
+bool
+vhc_queue_stop(struct vhc_queue *q)
+{
+	if (!q->running)
+		return false;
+	vhc_gate_close(&q->gate);
+	q->base = q->ring.avail_idx;
+	q->running = false;
+	return true;
+}
+
+bool
+vhc_queue_update(struct vhc_queue *q)
+{
+	bool wanted = vhc_queue_is_set_up(q) && q->enabled && vhc_device_driver_ready(q->dev);
+
+	if (wanted == q->running)
+		return false;
+	return wanted ? queue_start(q) : vhc_queue_stop(q);
+}
+
+void
+vhc_queue_remap(struct vhc_queue *q)
+{
+	if (!q->running)
+		return;
+	/* Bursts return 0 for as long as it takes to swap a few pointers, no longer. */
+	vhc_gate_close(&q->gate);
+	if (q->dev->map && !vhc_ring_translate(&q->ring, &q->claim, q->dev->map, q->obstacle)) {
+		vhc_gate_open(&q->gate);
+		return;
+	}
+	q->base = q->ring.avail_idx;
+	q->running = false;
+}
+
+/* ---- descriptors ---------------------------------------------------------------------------- */
+
+static void
+poll_fd_watch(struct vhc_queue *q)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (q->poll_fd >= 0 && q->kick_fd >= 0 &&
+	    epoll_ctl(q->poll_fd, EPOLL_CTL_ADD, q->kick_fd, &event) < 0)
+		log_err(q->dev->name, "ring %u: cannot wait for kicks: %s", q->index, strerror(errno));
+}
+
+void
+vhc_queue_set_kick(struct vhc_queue *q, int fd)
+{
+	if (q->poll_fd >= 0 && q->kick_fd >= 0)
+		epoll_ctl(q->poll_fd, EPOLL_CTL_DEL, q->kick_fd, NULL);
+	fd_close(&q->kick_fd);
+	q->kick_fd = fd;
+	poll_fd_watch(q);
+}
+
+/* The poller signals both from inside the gate, so they change only while it is closed. */
+static void
+swap_signal_fd(struct vhc_queue *q, int *own, int *borrowed, int fd)
+{
+	vhc_gate_close(&q->gate);
+	fd_close(own);
+	*own = *borrowed = fd;
+	if (q->running)
+		vhc_gate_open(&q->gate);
+}
+
+void
+vhc_queue_set_call(struct vhc_queue *q, int fd)
+{
+	swap_signal_fd(q, &q->call_fd, &q->ring.call_fd, fd);
+	/* The old descriptor may have got a signal that nobody will see: repeat it. */
+	if (fd >= 0 && q->running)
+		fd_signal(fd);
+}
+
+void
+vhc_queue_set_err(struct vhc_queue *q, int fd)
+{
+	swap_signal_fd(q, &q->err_fd, &q->ring.err_fd, fd);
+}
+
+void
+vhc_queue_forget(struct vhc_queue *q)
+{
+	vhc_assert(!q->running);
+	vhc_queue_set_kick(q, -1);
+	vhc_queue_set_call(q, -1);
+	vhc_queue_set_err(q, -1);
+	q->claim = (struct ring_claim){ 0 };
+	q->has_num = q->has_addr = q->started = q->enabled = false;
+	q->base = 0;
+	q->obstacle[0] = '\0';
+}
+
+/* ---- the application's side ----------------------------------------------------------------- */
+
+VHC_API void
+vhc_queue_pause(struct vhc_queue *q)
+{
+	vhc_loop_lock(q->dev->loop);
+	vhc_gate_close(&q->gate);
+}
+
+VHC_API void
+vhc_queue_resume(struct vhc_queue *q)
+{
+	if (q->running)
+		vhc_gate_open(&q->gate);
+	vhc_loop_unlock(q->dev->loop);
+}
+
+VHC_API void
+vhc_queue_info(struct vhc_queue *q, struct vhc_queue_info *info)
+{
+	uint32_t last = ld_relaxed(&q->faults.last);
+
+	vhc_loop_lock(q->dev->loop);
+	*info = (struct vhc_queue_info){
+		.index = q->index,
+		.size = q->claim.size,
+		.started = q->started,
+		.enabled = q->enabled,
+		.running = q->running,
+		.broken = q->running && ld_relaxed(&q->ring.broken),
+		.event_idx = q->running && q->ring.event_idx,
+		.indirect = q->running && q->ring.indirect,
+		.avail_idx = q->running ? ld_relaxed(&q->ring.avail_idx) : q->base,
+		.used_idx = ld_relaxed(&q->ring.used_idx),
+		.last_fault = vhc_fault_name(last),
+	};
+	vhc_loop_unlock(q->dev->loop);
+}
+
+VHC_API uint64_t
+vhc_queue_faults(const struct vhc_queue *q, unsigned int fault)
+{
+	return fault < RING_NR_FAULTS ? ld_relaxed(&q->faults.count[fault]) : 0;
+}
+
+VHC_API bool
+vhc_queue_want_kicks(struct vhc_queue *q, bool on)
+{
+	uint64_t nr_kicks;
+	bool has_work;
+
+	if (!gate_enter(&q->gate))
+		return false;
+	/* What was kicked so far is about to be polled; the front-end made the eventfd non-blocking. */
+	if (on && q->kick_fd >= 0 && read(q->kick_fd, &nr_kicks, sizeof(nr_kicks)) < 0 &&
+	    errno != EAGAIN)
+		nr_kicks = 0;
+	has_work = split_kicks(&q->ring, on);
+	gate_leave(&q->gate);
+	return has_work;
+}
+
+VHC_API int
+vhc_queue_kick_fd(struct vhc_queue *q)
+{
+	int rc;
+
+	vhc_loop_lock(q->dev->loop);
+	if (q->poll_fd < 0) {
+		q->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+		if (q->poll_fd >= 0)
+			poll_fd_watch(q);
+	}
+	rc = q->poll_fd >= 0 ? q->poll_fd : -errno;
+	vhc_loop_unlock(q->dev->loop);
+	return rc;
+}
+
+VHC_API uint16_t
+vhc_queue_nr_available(struct vhc_queue *q)
+{
+	uint16_t nr = 0;
+
+	vhc_loop_lock(q->dev->loop);
+	if (q->running && !ld_relaxed(&q->ring.broken))
+		nr = (uint16_t)(guest_load16(&q->ring.g_avail->idx) - ld_relaxed(&q->ring.avail_idx));
+	nr = nr <= q->claim.size ? nr : 0;
+	vhc_loop_unlock(q->dev->loop);
+	return nr;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * why.c - why is my link down? The first unmet condition, as a sentence.
+ *
+ * Knows:   everything a device has recorded.
+ * Trusts:  the recorded values; it only reads.
+ * Runs on: control thread, or under the loop's lock.
+ *
+ * The order of the tests is the order in which a front-end sets a device up, so the first that
+ * fails is what it is waiting for, or what it got wrong.
+ */
+#include "device.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "server.h"
+
+VHC_API const char *
+vhc_stage_name(enum vhc_stage stage)
+{
+	static const char *const names[] = {
+		[VHC_STAGE_LISTENING] = "listening",
+		[VHC_STAGE_CONNECTED] = "connected",
+		[VHC_STAGE_FEATURES] = "features",
+		[VHC_STAGE_MEMORY] = "memory",
+		[VHC_STAGE_RINGS] = "rings",
+		[VHC_STAGE_ENABLED] = "enabled",
+		[VHC_STAGE_RUNNING] = "running",
+	};
+
+	return (unsigned int)stage < VHC_ARRAY_LEN(names) ? names[stage] : "?";
+}
+
+static enum vhc_stage VHC_PRINTF(3, 4)
+say(char *why, enum vhc_stage stage, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, VHC_WHY_LEN, format, args);
+	va_end(args);
+	return stage;
+}
+
+static enum vhc_stage
+why_no_front_end(const struct vhc_device *dev, char *why)
+{
+	char waiting[VHC_WHY_LEN];
+
+	vhc_server_why(dev->server, waiting);
+	if (!dev->last_refusal[0])
+		return say(why, VHC_STAGE_LISTENING, "%s", waiting);
+	/* What went wrong matters more than what we wait for, if not both fit. */
+	return say(why, VHC_STAGE_LISTENING, "the last front-end was dropped: %s; now %s",
+		   dev->last_refusal, waiting);
+}
+
+static unsigned int
+nr_set_up(const struct vhc_device *dev)
+{
+	unsigned int nr = 0;
+
+	for (uint16_t i = 0; i < dev->nr_rings; i++)
+		nr += vhc_queue_is_set_up(dev->queues[i]) && !dev->queues[i]->obstacle[0];
+	return nr;
+}
+
+/* What the vital ring `q` still lacks. */
+static enum vhc_stage
+why_ring(const struct vhc_device *dev, const struct vhc_queue *q, char *why)
+{
+	unsigned int nr = nr_set_up(dev);
+	enum vhc_stage stage = nr ? VHC_STAGE_RINGS : VHC_STAGE_MEMORY;
+	const char *lacks = !q->has_num ? "a size (SET_VRING_NUM)" :
+			    !q->has_addr ? "its addresses (SET_VRING_ADDR)" :
+			    "a start (SET_VRING_KICK)";
+
+	if (q->obstacle[0])
+		return say(why, stage, "ring %u: %s", q->index, q->obstacle);
+	return say(why, stage, "%u of %u rings are set up; ring %u still lacks %s: is the driver in "
+		   "the guest loaded and its interface up?", nr, dev->nr_rings, q->index, lacks);
+}
+
+static enum vhc_stage
+why_running(const struct vhc_device *dev, char *why)
+{
+	for (uint16_t i = 0; i < dev->nr_rings; i++) {
+		const struct vhc_queue *q = dev->queues[i];
+
+		if (q->running && ld_relaxed(&q->ring.broken))
+			return say(why, VHC_STAGE_RUNNING, "running, but ring %u is stopped: %s; reload "
+				   "the driver in the guest to set it up anew", i,
+				   vhc_fault_text(ld_relaxed(&q->faults.last)));
+	}
+	return say(why, VHC_STAGE_RUNNING, "running");
+}
+
+enum vhc_stage
+vhc_device_why(const struct vhc_device *dev, char *why)
+{
+	uint16_t nr_vital = dev->cls->nr_vital_rings;
+
+	if (!dev->session)
+		return why_no_front_end(dev, why);
+	if (!dev->has_features)
+		return say(why, VHC_STAGE_CONNECTED, "process %d is connected and has not agreed on "
+			   "features yet: is the driver in the guest loaded?", (int)dev->peer);
+	if (!dev->map)
+		return say(why, VHC_STAGE_FEATURES, "features are agreed on; the front-end has not "
+			   "shared the guest's memory yet");
+	for (uint16_t i = 0; i < nr_vital; i++) {
+		const struct vhc_queue *q = dev->queues[i];
+
+		if (!vhc_queue_is_set_up(q) || q->obstacle[0])
+			return why_ring(dev, q, why);
+	}
+	for (uint16_t i = 0; i < nr_vital; i++)
+		if (!dev->queues[i]->enabled)
+			return say(why, VHC_STAGE_RINGS, "ring %u is set up but not enabled: the "
+				   "front-end has not sent SET_VRING_ENABLE 1 for it", i);
+	if (!vhc_device_driver_ready(dev))
+		return say(why, VHC_STAGE_ENABLED, "the driver in the guest is not ready: its status "
+			   "0x%02x lacks DRIVER_OK", dev->status);
+	return why_running(dev, why);
+}
