@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The port as an application sees it: arguments, names of counters, telemetry, hot plug, versions."""
+"""The port as an application sees it: arguments, counters by name, telemetry, hot plug, versions."""
 
 import json
+import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from e2e_rig import back_end, front_end, connect
+from e2e_rig import back_end, connect, front_end
 from lab import paths, telemetry
-from lab.process import ProcessError
+from lab.testpmd import Testpmd
 
 pytestmark = pytest.mark.usefixtures("ours_only")
 
+PORT = 1  # of a port plugged into the host fixture
+
 KEYS = ("iface", "queues", "client", "iommu-support", "postcopy-support", "tso", "linear-buffer",
         "ext-buffer", "legacy-ol-flags")
+OFF_KEYS = KEYS[3:]
 
 # What dashboards made for Debian's net_vhost look for, for each queue and direction.
 PEER_COUNTERS = ("good_packets", "good_bytes", "multicast_packets", "broadcast_packets",
@@ -21,18 +27,221 @@ PEER_COUNTERS = ("good_packets", "good_bytes", "multicast_packets", "broadcast_p
                  "size_256_511_packets", "size_512_1023_packets", "size_1024_1518_packets",
                  "size_1519_max_packets", "guest_notifications")
 
+REFUSED = {
+    "no-path": ("queues=1", "add iface=<path>"),
+    "empty-path": ("iface=", "1 to 107 bytes"),
+    "long-path": (f"iface=/{'a' * 107}", "1 to 107 bytes, this one has 108"),
+    "unknown-key": ("iface=sock,queue=1", '"queue" is not an argument of this driver'),
+    "twice": ("iface=sock,iface=sock", "iface is given more than once"),
+    "no-queues": ("iface=sock,queues=0", "from 1 to 128"),
+    "many-queues": ("iface=sock,queues=129", "from 1 to 128"),
+    "word-for-queues": ("iface=sock,queues=2x", "from 1 to 128"),
+    "client-2": ("iface=sock,client=2", "must be 0 (we listen) or 1 (we connect)"),
+    **{f"{key}-on": (f"iface=sock,{key}=1", f"{key}=1: this feature is not available yet")
+       for key in OFF_KEYS},
+    "tso-2": ("iface=sock,tso=2", "tso=2: must be 0"),
+}
 
-def _refusal(folder, args: str) -> str:
-    """What the driver says about a port with these arguments."""
-    with pytest.raises(ProcessError) as caught:
-        with back_end(folder, f"net_vhostx0,{args}", extra=["--stats-period=0"]) as back:
-            back.command("show port info 0")
-            back.command("show port xstats 0")
-            pytest.fail(back.explain("accepted the arguments"))
-    return str(caught.value)
+
+@pytest.fixture(scope="module")
+def host():
+    """A testpmd with the plugin loaded, and a folder. Its own port 0 is testpmd's condition to start;
+    ours come by hot plug and are port 1."""
+    folder = Path(tempfile.mkdtemp(prefix="vhx-"))
+    with Testpmd(["net_null0"], folder=folder, name="host", load_plugin=True, lcores="0@0,1@0") as process:
+        process.folder = folder
+        yield process
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("key", KEYS[3:])
-def test_a_feature_that_is_off_may_be_switched_off(folder, key):
-    with back_end(folder, f"net_vhostx0,iface={folder}/sock,{key}=0") as back:
-        assert telemetry.query(back.prefix, "/vhostx/list") == [0]
+def _attach(host: Testpmd, args: str, name: str = "net_vhostx0") -> str:
+    return host.command(f"port attach {name},{args}")
+
+
+def _detach(host: Testpmd, port: int = PORT) -> None:
+    host.command(f"port stop {port}")
+    assert "is detached" in host.command(f"port detach {port}")
+
+
+# -- arguments ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_arguments_are_refused_in_words(host, case):
+    args, words = REFUSED[case]
+    assert words in _attach(host, args)
+    assert telemetry.query(host.prefix, "/vhostx/list") == []
+
+
+def test_an_unknown_key_lists_every_valid_one(host):
+    answer = _attach(host, "iface=sock,speed=9")
+    assert [key for key in KEYS if f"{key}=<" not in answer] == []
+
+
+def test_keys_of_net_vhost_may_say_that_they_are_off(host):
+    off = ",".join(f"{key}=0" for key in OFF_KEYS)
+    assert "is attached" in _attach(host, f"iface={host.folder}/off.sock,{off}")
+    _detach(host)
+
+
+def test_the_longest_path_works(host):
+    path = f"{host.folder}/" + "a" * (107 - len(f"{host.folder}/"))
+    assert "is attached" in _attach(host, f"iface={path}")
+    assert Path(path).is_socket()
+    _detach(host)
+
+
+# -- hot plug -------------------------------------------------------------------------------
+
+
+def test_plug_and_unplug_again_under_the_same_name(host):
+    sock = host.folder / "plug.sock"
+    for name in ("net_vhostx0", "net_vhostx0", "eth_vhostx0"):
+        assert "is attached" in _attach(host, f"iface={sock}", name)
+        assert sock.is_socket()
+        _detach(host)
+        assert not sock.exists()
+        assert telemetry.query(host.prefix, "/vhostx/list") == []
+
+
+# -- telemetry ------------------------------------------------------------------------------
+
+
+def test_a_port_without_front_end_says_why_its_link_is_down(host):
+    sock = host.folder / "why.sock"
+    _attach(host, f"iface={sock},queues=2")
+    why = telemetry.query(host.prefix, "/vhostx/why,1")
+    assert why["port"] == PORT and why["state"] == "listening" and why["why"]
+    info = telemetry.query(host.prefix, "/vhostx/info,1")
+    assert info["name"] == "net_vhostx0" and info["iface"] == str(sock)
+    assert info["role"] == "server" and info["link"] == "down" and info["connects"] == 0
+    assert [queue["direction"] for queue in info["queues"].values()] == ["tx", "rx", "tx", "rx"]
+    _detach(host)
+
+
+@pytest.mark.parametrize("command", ["/vhostx/why", "/vhostx/why,0", "/vhostx/why,1", "/vhostx/why,x", "/vhostx/info,99999",
+                                     "/vhostx/info,0x1", "/vhostx/queue,1", "/vhostx/queue,1,0"])
+def test_telemetry_of_no_port_is_null(host, command):
+    with pytest.raises(telemetry.TelemetryError):
+        telemetry.query(host.prefix, command)
+
+
+def test_telemetry_of_the_widest_port_fits_an_answer(host):
+    _attach(host, f"iface={host.folder}/wide.sock,queues=128")
+    assert len(telemetry.query(host.prefix, "/vhostx/info,1")["queues"]) == 64
+    assert telemetry.query(host.prefix, "/vhostx/queue,1,255")["direction"] == "rx"
+    with pytest.raises(telemetry.TelemetryError):
+        telemetry.query(host.prefix, "/vhostx/queue,1,256")
+    _detach(host)
+
+
+def test_telemetry_of_a_running_port(folder):
+    with back_end(folder) as back, front_end(folder, extra=["--auto-start"]) as front:
+        connect(back, front, front_port=0)
+        info = telemetry.query(back.prefix, "/vhostx/info,0")
+        assert info["state"] == "running" and info["link"] == "up" and info["connects"] == 1
+        assert "VERSION_1" in info["features"] and "MQ" in info["protocol_features"]
+        assert info["regions"] > 0
+        assert all(queue["running"] and queue["size"] == 256 for queue in info["queues"].values())
+
+
+# -- link -----------------------------------------------------------------------------------
+
+
+def test_stop_takes_the_link_down_and_keeps_the_front_end(folder):
+    with back_end(folder) as back, front_end(folder) as front:
+        connect(back, front, front_port=0)
+        back.command("port stop 0")
+        assert not back.link(0)
+        assert telemetry.query(back.prefix, "/vhostx/why,0")["state"] == "running"
+        back.command("port start 0")
+        assert back.link(0)
+        assert telemetry.query(back.prefix, "/vhostx/info,0")["connects"] == 1
+
+
+def test_events_tell_of_link_and_queues(folder):
+    events = ("link state change event", "queue state event")
+    with back_end(folder, extra=["--print-event=all"]) as back:
+        with front_end(folder):
+            for event in events:
+                back.wait_for(event)
+            back.wait_link(0)
+            start = back.mark()
+        for event in events:
+            back.wait_for(event, offset=start)
+        back.wait_link(0, up=False)
+
+
+# -- counters -------------------------------------------------------------------------------
+
+
+def test_counters_have_the_names_of_net_vhost(folder):
+    with back_end(folder, paths.vhost_vdev(0, folder / "sock", queues=2), queues=2) as back:
+        names = back.xstats(0)
+        wanted = [f"{way}_q{queue}_{counter}" for way in ("rx", "tx") for queue in (0, 1)
+                  for counter in PEER_COUNTERS]
+        assert [name for name in wanted if name not in names] == []
+        assert "rx_q1_fault_desc_unmapped" in names
+
+
+def test_stats_and_xstats_are_reset_apart_and_survive_the_front_end(folder):
+    with back_end(folder) as back:
+        with front_end(folder, forward="txonly") as front:
+            connect(back, front, front_port=0)
+            back.start()
+            front.command("set txpkts 64")
+            front.start()
+            back.wait_stat("RX-packets", 1000)
+            front.stop_forwarding()
+        back.wait_link(0, up=False)
+        back.stop_forwarding()
+        packets = back.stats(0)["RX-packets"]
+        assert packets >= 1000
+        assert back.xstats(0)["rx_q0_good_packets"] == packets
+        assert back.xstats(0)["rx_q0_size_64_packets"] == packets
+        back.command("clear port stats 0")
+        assert back.stats(0)["RX-packets"] == 0
+        assert back.xstats(0)["rx_q0_good_packets"] == packets
+        back.command("clear port xstats 0")
+        assert back.xstats(0)["rx_q0_good_packets"] == 0
+
+
+# -- versions -------------------------------------------------------------------------------
+
+
+def test_pmdinfo_shows_the_arguments():
+    tool = shutil.which("dpdk-pmdinfo.py")
+    assert tool, "dpdk-pmdinfo.py is missing: apt-get install dpdk-dev"
+    text = subprocess.run(["/usr/bin/python3", tool, paths.plugin()], check=True, capture_output=True,
+                          timeout=30).stdout
+    facts = {entry["name"]: entry for entry in json.loads(text)}["net_vhostx"]
+    assert [key for key in KEYS if f"{key}=<" not in facts["params"]] == []
+
+
+NEWER_EAL = 'const char *rte_version(void) { return "DPDK 23.11.0"; }\n'
+NEWER_MAP = "DPDK_24 { global: rte_version; local: *; };\n"
+PROGRAM = """
+#include <dlfcn.h>
+#include <stdio.h>
+const char *rte_version(void);
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !dlopen(argv[1], RTLD_NOW))
+		puts(dlerror());
+	return rte_version() == 0;
+}
+"""
+
+
+def test_a_program_on_another_dpdk_is_told_both_versions(folder):
+    (folder / "eal.c").write_text(NEWER_EAL)
+    (folder / "eal.map").write_text(NEWER_MAP)
+    (folder / "main.c").write_text(PROGRAM)
+    for command in (
+            "cc -shared -fPIC eal.c -o librte_eal.so.24 -Wl,-soname,librte_eal.so.24 "
+            "-Wl,--version-script=eal.map",
+            f"cc main.c -o main ./librte_eal.so.24 -Wl,-rpath,{folder}"):
+        subprocess.run(command.split(), cwd=folder, check=True, timeout=60)
+    said = subprocess.run([folder / "main", paths.plugin()], capture_output=True, text=True, timeout=30)
+    text = said.stdout + said.stderr
+    assert "built for DPDK 22.11 (ABI 23)" in text and "DPDK 23.11.0 (ABI 24)" in text
