@@ -56,8 +56,10 @@ class Testpmd(Process):
 
     def _await_prompt(self, startup: float) -> None:
         try:
-            if "Start ports failed" in self.wait_for(PROMPT, startup):
-                raise ProcessError(self.explain("the ports did not start"))
+            said = self.wait_for(PROMPT, startup)
+            for bad in ("probe failed", "Start ports failed"):
+                if bad in said:
+                    raise ProcessError(self.explain(f"started with a port missing ({bad})"))
         except ProcessError:
             self.stop(timeout=1)
             raise
