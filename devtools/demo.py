@@ -127,7 +127,8 @@ class Users:
         self.stage = "starting"
         self.folder, self.seconds = folder, chosen.seconds
         self.packets = pcap.make_packets(SIZES, COMPARED)
-        self.options = {"folder": folder, "hugepages": hugepages, "memory": MEMORY_MIB, "lifetime": lifetime}
+        self.options = {"folder": folder, "hugepages": hugepages, "memory": MEMORY_MIB, "lifetime": lifetime,
+                        "rxd": RING, "txd": RING}
         self.users: list[Testpmd] = []
 
     def run(self) -> str:
