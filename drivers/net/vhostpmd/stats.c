@@ -158,9 +158,9 @@ ring_nr_xstats(uint16_t ring)
 	return nr;
 }
 
-/* Values since the port was made, into `values`; returns how many. ring_names() has their order. */
+/* Values since the port was made; returns how many. The order is that of ring_names(). */
 static unsigned int
-ring_values(const struct port *port, uint16_t ring, uint64_t *values)
+ring_values(const struct port *port, uint16_t ring, struct rte_eth_xstat *xstats)
 {
 	struct vhc_queue *q = vhc_device_queue(port->device, ring);
 	struct vhc_net_stats net;
@@ -169,9 +169,9 @@ ring_values(const struct port *port, uint16_t ring, uint64_t *values)
 	vhc_net_queue_stats(q, &net);
 	for (unsigned int i = 0; i < RTE_DIM(counters); i++)
 		if (counter_is_on(&counters[i], ring))
-			values[nr++] = *(uint64_t *)((char *)&net + counters[i].offset);
+			xstats[nr++].value = *(uint64_t *)((char *)&net + counters[i].offset);
 	for (unsigned int fault = 0; fault < vhc_nr_faults(); fault++)
-		values[nr++] = vhc_queue_faults(q, fault);
+		xstats[nr++].value = vhc_queue_faults(q, fault);
 	return nr;
 }
 
@@ -237,18 +237,17 @@ vhostx_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigne
 {
 	const struct port *port = port_of(dev);
 	unsigned int total = nr_xstats(dev), nr = 0;
-	uint64_t values[xstats_stride()];
 
 	if (!xstats || n < total)
 		return (int)total;
 	for (uint16_t i = 0; i < nr_rings(dev); i++) {
 		uint16_t ring = nth_ring(dev, i);
-		const uint64_t *base = port->xstats_base + ring * xstats_stride();
-		unsigned int nr_values = ring_values(port, ring, values);
+		const struct rte_eth_xstat *base = port->xstats_base + ring * xstats_stride();
+		unsigned int nr_values = ring_values(port, ring, xstats + nr);
 
 		for (unsigned int k = 0; k < nr_values; k++, nr++) {
 			xstats[nr].id = nr;
-			xstats[nr].value = values[k] - base[k];
+			xstats[nr].value -= base[k].value;
 		}
 	}
 	return (int)nr;
@@ -267,7 +266,8 @@ vhostx_xstats_reset(struct rte_eth_dev *dev)
 int
 vhostx_stats_init(struct port *port)
 {
-	port->xstats_base = calloc(2u * port->args.nr_queues * xstats_stride(), sizeof(uint64_t));
+	port->xstats_base = calloc(2u * port->args.nr_queues * xstats_stride(),
+				   sizeof(*port->xstats_base));
 	return port->xstats_base ? 0 : -ENOMEM;
 }
 

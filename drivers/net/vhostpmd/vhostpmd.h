@@ -67,7 +67,7 @@ struct port {
 	/* owner: application threads, which ethdev lets in one at a time */
 	struct rte_mempool *pools[VHOSTX_QUEUES_MAX];
 	struct ring_totals stats_base[VHOSTX_RINGS_MAX];	/* at the latest stats reset */
-	uint64_t *xstats_base;					/* at the latest xstats reset */
+	struct rte_eth_xstat *xstats_base;			/* at the latest xstats reset */
 };
 
 static inline struct port *
