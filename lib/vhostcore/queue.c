@@ -122,10 +122,14 @@ vhc_queue_remap(struct vhc_queue *q)
 
 /* ---- descriptors ---------------------------------------------------------------------------- */
 
+/*
+ * Edge-triggered, so that a kick is forgotten by harvesting the epoll instance. The kick descriptor
+ * itself is never read: it shares its flags with the front-end, which could make the read block.
+ */
 static void
 poll_fd_watch(struct vhc_queue *q)
 {
-	struct epoll_event event = { .events = EPOLLIN };
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 
 	if (q->poll_fd >= 0 && q->kick_fd >= 0 &&
 	    epoll_ctl(q->poll_fd, EPOLL_CTL_ADD, q->kick_fd, &event) < 0)
@@ -229,15 +233,14 @@ vhc_queue_faults(const struct vhc_queue *q, unsigned int fault)
 VHC_API bool
 vhc_queue_want_kicks(struct vhc_queue *q, bool on)
 {
-	uint64_t nr_kicks;
+	struct epoll_event kick;
 	bool has_work;
 
 	if (!gate_enter(&q->gate))
 		return false;
-	/* What was kicked so far is about to be polled; the front-end made the eventfd non-blocking. */
-	if (on && q->kick_fd >= 0 && read(q->kick_fd, &nr_kicks, sizeof(nr_kicks)) < 0 &&
-	    errno != EAGAIN)
-		nr_kicks = 0;
+	/* Forget the kicks so far: what they were for is there to be seen below. */
+	if (on && q->poll_fd >= 0)
+		epoll_wait(q->poll_fd, &kick, 1, 0);
 	has_work = split_kicks(&q->ring, on);
 	gate_leave(&q->gate);
 	return has_work;
