@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from e2e_rig import FRONT_LCORES
 from lab import guest, ovs, paths
 from lab.guest import GuestPair
 from lab.testpmd import Testpmd
 
 MACS = ("52:54:00:00:0a:00", "52:54:00:00:0a:01")
+FRONT_LCORES = "0@1,1@0"  # the switch polls on processor 1
 BURST = 2000
 COUNTERS_SECONDS = 15  # the switch copies its counters into its database every few seconds
 
