@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where things are: repository, build folder, plugin, DPDK run-time folders; and which driver is under test.
+"""Where things are (repository, build, plugin, DPDK's run-time folders) and which driver is tested.
 
 VHOSTX_BUILD   build folder, default <repository>/build
 VHOSTX_DRIVER  net_vhostx (default) or net_vhost, Debian's own driver: the same tests then try the peer

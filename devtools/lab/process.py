@@ -13,10 +13,9 @@ import select
 import signal
 import subprocess
 import time
-import weakref
 from pathlib import Path
 
-_LIVING: "weakref.WeakSet[Process]" = weakref.WeakSet()
+_LIVING: "set[Process]" = set()  # strong: whoever drops a Process still wants it ended
 _POLL_SECONDS = 0.02
 _TAIL_LINES = 40
 
@@ -205,7 +204,8 @@ class Process:
     def explain(self, what: str) -> str:
         """`what`, with the command and the end of its log for the person who reads the failure."""
         tail = "\n    ".join(self.output().splitlines()[-_TAIL_LINES:])
-        return f"{self.name}: {what}\n  command: {' '.join(self.argv)}\n  log {self.log_path}:\n    {tail}"
+        command = " ".join(self.argv)
+        return f"{self.name}: {what}\n  command: {command}\n  log {self.log_path}:\n    {tail}"
 
 
 @atexit.register

@@ -22,6 +22,7 @@ class Testpmd(Process):
     forward   io, macswap, icmpecho, rxonly, txonly...
     lcores    EAL --lcores: the first runs the prompt, the others forward; '0@0,1@0' shares a core
     extra     more testpmd arguments (behind the --); eal_extra more EAL arguments
+    wrapper   a command that runs testpmd (setpriv --reuid=...); env adds to the environment
 
     start() and stop_forwarding() are the prompt's start and stop; stop() ends the process.
     max_frame largest frame (--max-pkt-len), None for testpmd's own default
@@ -34,13 +35,14 @@ class Testpmd(Process):
                  mbufs: int = 32768, max_frame: int | None = None, lcores: str = "0@0,1@1",
                  hugepages: bool = False, memory: int = 512, extra: list[str] = (),
                  eal_extra: list[str] = (), lifetime: float = 300, name: str = "testpmd",
-                 startup: float = 30, load_plugin: bool | None = None):
+                 startup: float = 30, load_plugin: bool | None = None, wrapper: list[str] = (),
+                 env: dict | None = None):
         serial = next(_SERIAL)
         self.prefix = f"vhx-{os.getpid()}-{serial}"
         self.forward = forward
         if load_plugin is None:
             load_plugin = any(paths.OURS in vdev for vdev in vdevs)
-        argv = ["stdbuf", "-oL", "dpdk-testpmd", "--no-pci", f"--file-prefix={self.prefix}",
+        argv = [*wrapper, "stdbuf", "-oL", "dpdk-testpmd", "--no-pci", f"--file-prefix={self.prefix}",
                 f"--lcores={lcores}", *_memory_args(hugepages, memory)]
         argv += paths.plugin_args() if load_plugin else []
         argv += [f"--vdev={vdev}" for vdev in vdevs]
@@ -51,7 +53,7 @@ class Testpmd(Process):
         argv += _optional("--mbuf-size", mbuf_size) + _optional("--max-pkt-len", max_frame)
         argv += extra
         log = Path(folder) / f"{name}-{serial}.log"
-        super().__init__(argv, log, lifetime=lifetime, name=name)
+        super().__init__(argv, log, env=env, lifetime=lifetime, name=name)
         self._await_prompt(startup)
 
     def _await_prompt(self, startup: float) -> None:

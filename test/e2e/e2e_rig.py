@@ -95,9 +95,9 @@ class PcapLoop:
     def total(self) -> int:
         return sum(len(packets) for packets in self.sent)
 
-    def run(self, back: Testpmd, front: Testpmd, timeout: float = 20) -> None:
+    def run(self, back: Testpmd, front: Testpmd, timeout: float = 20, back_port: int = 0) -> None:
         """Connect, forward until all came back, and compare every byte."""
-        connect(back, front)
+        connect(back, front, back_port)
         be_lossless(back, front)
         back.start()
         front.start()

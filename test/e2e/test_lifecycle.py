@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from e2e_rig import (PCAP_PORT, VIRTIO_PORT, PcapLoop, back_end, be_lossless, connect, front_end)
+from e2e_rig import VIRTIO_PORT, PcapLoop, back_end, connect, front_end
 from lab import paths
 from lab.testpmd import Testpmd
 
@@ -34,7 +34,7 @@ def _wait_for_more(process: Testpmd, key: str, port: int = 0, more: int = 1000) 
     process.wait_stat(key, process.stats(port)[key] + more, port, _DEADLINE)
 
 
-def _payload_still_right(folder, back, run: int = 0) -> None:
+def _payload_still_right(folder, back, run: int) -> None:
     """A new front-end sends packets through and gets them back whole."""
     below = folder / f"run{run}"
     below.mkdir()
@@ -115,18 +115,6 @@ def test_link_follows_the_front_end(folder):
             back.wait_link(0, up=False)
 
 
-def test_link_events_are_delivered(folder):
-    """The application is told of each change, it need not ask."""
-    with back_end(folder) as back:
-        start = back.mark()
-        with front_end(folder) as front:
-            back.wait_for("link state change event", _DEADLINE, start)
-            connect(back, front, front_port=0)
-            back.command("show port info 0")
-            start = back.mark()
-        back.wait_for("link state change event", _DEADLINE, start)
-
-
 @pytest.mark.parametrize("role", ["front-is-client", "front-is-server"])
 def test_front_end_killed_under_traffic_and_restarted(folder, role):
     serve = role == "front-is-server"
@@ -149,11 +137,11 @@ def test_front_end_killed_under_traffic_and_restarted(folder, role):
 
 
 def test_front_end_killed_many_times(folder):
-    """Nothing of a dead front-end stays behind: the tenth one is served like the first."""
+    """Nothing of a dead front-end stays behind: the fifth one is served like the first."""
     with back_end(folder, forward="rxonly") as back:
         back.start()
         without_peer = _open_files(back)
-        for _ in range(10):
+        for _ in range(5):
             with front_end(folder) as front:
                 connect(back, front, front_port=0)
                 _flood(front)
@@ -218,6 +206,18 @@ def test_back_end_killed_under_traffic_and_restarted(folder):
                 front.stop_forwarding()
 
 
+def test_payload_after_the_back_end_was_killed(folder):
+    loop = PcapLoop(folder)
+    source = loop.prepare(SIZES, COUNT)
+    vhost = _vhost(folder, client=1)
+    with back_end(folder, vhost) as back, \
+         front_end(folder, source, _virtio_user(folder, server=1)) as front:
+        connect(back, front)
+        back.kill()
+        with back_end(folder, vhost) as again:
+            loop.run(again, front)
+
+
 def test_client_back_end_starts_before_the_socket_exists(folder):
     """client=1 waits for the path to appear and connects by itself, at once."""
     with back_end(folder, _vhost(folder, client=1)) as back:
@@ -256,19 +256,6 @@ def test_counters_survive_port_stop(folder):
         assert back.stats(0) == before
 
 
-def test_counters_clear_when_asked(folder):
-    loop = PcapLoop(folder)
-    source = loop.prepare(SIZES, COUNT)
-    with back_end(folder) as back, front_end(folder, source, _virtio_user(folder)) as front:
-        loop.run(back, front)
-        assert _moved(back) == (COUNT, COUNT)
-        assert back.xstats(0)["rx_q0_good_packets"] == COUNT
-        back.command("clear port stats 0")
-        back.command("clear port xstats 0")
-        assert _moved(back) == (0, 0)
-        assert back.xstats(0)["rx_q0_good_packets"] == 0
-
-
 def _moved(process: Testpmd) -> tuple[int, int]:
     stats = process.stats(0)
     return stats["RX-packets"], stats["TX-packets"]
@@ -299,11 +286,5 @@ def _loop_through_port_1(folder, back) -> None:
     loop = PcapLoop(folder)
     source = loop.prepare(SIZES, COUNT)
     with front_end(folder, source, _virtio_user(folder)) as front:
-        connect(back, front, back_port=1)
-        be_lossless(back, front)
         back.command("set portlist 1")
-        back.start()
-        front.start()
-        front.wait_stat("TX-packets", COUNT, PCAP_PORT, _DEADLINE)
-        back.stop_forwarding()
-        loop.compare()
+        loop.run(back, front, back_port=1)
