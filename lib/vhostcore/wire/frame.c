@@ -88,7 +88,7 @@ receive_more(struct frame_reader *reader, int sock, int *fds, unsigned int *nr_f
 					HEADER_LEN - have, fds, nr_fds);
 	have -= HEADER_LEN;
 	return vhc_sock_receive(sock, (uint8_t *)&reader->msg.payload + have,
-				reader->raw_header.size - have, fds, nr_fds);
+				reader->msg.size - have, fds, nr_fds);
 }
 
 /* No bytes came: nothing yet, the peer left, or the stream broke. */
@@ -105,7 +105,7 @@ no_bytes(struct frame_reader *reader, ssize_t n, char *reason)
 	if (n == 0 || n == -ECONNRESET)
 		return bad(reader, reason, "the connection ended %u bytes into %s", reader->nr_have,
 			   reader->nr_have < HEADER_LEN ? "a message" :
-			   vhc_schema_name(reader->raw_header.request));
+			   vhc_schema_name(reader->msg.request));
 	return bad(reader, reason, "cannot read from the socket: %s", strerror((int)-n));
 }
 
@@ -127,45 +127,47 @@ keep_fds(struct frame_reader *reader, const int *fds, unsigned int nr_fds)
 	return false;
 }
 
-static enum frame_result
-finish(struct frame_reader *reader)
+/* 0 once the raw header has been judged and what it says is in the message. */
+static int
+take_header(struct frame_reader *reader, char *reason)
 {
 	const struct vhost_user_header *raw = &reader->raw_header;
+	const char *why = check_header(raw);
 
+	if (why) {
+		snprintf(reason, FRAME_REASON_LEN, "%s (%u), flags 0x%x, %u bytes of payload: %s",
+			 vhc_schema_name(raw->request), raw->request, raw->flags, raw->size, why);
+		return -EPROTO;
+	}
 	reader->msg.request = raw->request;
 	reader->msg.flags = raw->flags;
 	reader->msg.size = raw->size;
-	reader->is_ready = true;
-	return FRAME_READY;
+	return 0;
 }
 
 enum frame_result
 vhc_frame_read(struct frame_reader *reader, int sock, char *reason)
 {
-	const struct vhost_user_header *raw = &reader->raw_header;
-
 	if (reader->is_ready)
 		vhc_frame_reader_reset(reader);
 	for (;;) {
 		int fds[SOCK_FDS_MAX];
 		unsigned int nr_fds;
 		ssize_t n = receive_more(reader, sock, fds, &nr_fds);
-		const char *why;
 
 		if (n <= 0)
 			return no_bytes(reader, n, reason);
 		if (!keep_fds(reader, fds, nr_fds))
 			return bad(reader, reason, "descriptors came in the middle of a message");
 		reader->nr_have += (uint32_t)n;
-		if (reader->nr_have < HEADER_LEN)
-			continue;
-		why = reader->nr_have == HEADER_LEN ? check_header(raw) : NULL;
-		if (why)
-			return bad(reader, reason, "%s (%u), flags 0x%x, %u bytes of payload: %s",
-				   vhc_schema_name(raw->request), raw->request, raw->flags, raw->size,
-				   why);
-		if (reader->nr_have == HEADER_LEN + raw->size)
-			return finish(reader);
+		if (reader->nr_have == HEADER_LEN && take_header(reader, reason)) {
+			vhc_frame_reader_reset(reader);
+			return FRAME_BAD;
+		}
+		if (reader->nr_have >= HEADER_LEN && reader->nr_have == HEADER_LEN + reader->msg.size) {
+			reader->is_ready = true;
+			return FRAME_READY;
+		}
 	}
 }
 

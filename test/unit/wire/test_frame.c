@@ -92,6 +92,7 @@ test_byte_at_a_time(void)
 
 		CHECK_EQ(read_frame(), FRAME_AGAIN);
 		CHECK_EQ(vhc_frame_is_partial(&reader), i > 0);
+		CHECK_EQ(reader.msg.request, i < HEADER_LEN ? 0 : VHOST_USER_SET_VRING_ADDR);
 		peer_send(theirs, bytes + at, 1, i == 0 ? 2 : 0);
 	}
 	CHECK_EQ(read_frame(), FRAME_READY);
