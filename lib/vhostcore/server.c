@@ -75,6 +75,9 @@ on_connected(int sock, pid_t peer, void *arg)
 		refuse_newcomer(server, sock, peer);
 		return;
 	}
+	/* True from the moment this connection ends; why the attempts before failed is history. */
+	if (server->role == VHC_ROLE_CLIENT)
+		snprintf(server->why, sizeof(server->why), "connecting to %s again", server->path);
 	if (vhc_device_attach(server->dev, sock, peer))
 		vhc_server_detached(server);
 }
@@ -229,8 +232,6 @@ vhc_server_destroy(struct vhc_server *server)
 	server->is_ending = true;
 	vhc_listener_close(&server->listener);
 	vhc_connector_close(&server->connector);
-	if (vhc_device_is_attached(server->dev))
-		vhc_device_detach(server->dev, "the port is being removed");
 	vhc_device_destroy(server->dev);
 	vhc_loop_unlock(server->loop);
 	vhc_loop_put(server->loop);

@@ -206,18 +206,16 @@ vhc_connector_open(struct connector *c, const char *path)
 void
 vhc_connector_reconnect(struct connector *c)
 {
-	uint64_t lived_ms = now_ms() - c->connected_ms;
 	char why[SOCK_REASON_LEN];
 
-	if (lived_ms >= SHORT_LIVED_MS) {
+	if (now_ms() - c->connected_ms >= SHORT_LIVED_MS) {
 		c->delay_ms = 0;
-		snprintf(why, sizeof(why), "the connection to %s ended, connecting again", c->path);
 	} else {
 		back_off(c);
 		snprintf(why, sizeof(why), "the connection to %s ended soon after it was made; is another"
 			 " back-end attached there? retrying", c->path);
+		c->ops->explain(why, c->ops_arg);
 	}
-	c->ops->explain(why, c->ops_arg);
 	watch_directory(c);
 	schedule(c);
 }
