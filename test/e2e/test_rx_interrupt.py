@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""An application may sleep on a receive queue: it wakes for packets, and only for them."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from e2e_rig import front_end
+from lab import paths
+from lab.process import Process
+
+SOURCE = Path(__file__).with_name("rx_interrupt.c")
+IDLE_SECONDS = 1.0
+
+
+def _build(folder) -> Path:
+    program = folder / "rx_interrupt"
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libdpdk"], check=True, text=True,
+                           capture_output=True, timeout=30).stdout.split()
+    subprocess.run(["cc", "-O1", str(SOURCE), "-o", str(program), *flags], check=True, timeout=120)
+    return program
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _send_one_burst(front) -> None:
+    """tx_first sends a single burst and then forwards as set (rxonly: sends no more)."""
+    front.command("start tx_first")
+    front.stop_forwarding()
+
+
+def test_sleeps_without_packets_and_wakes_for_them(folder):
+    prefix = f"vhx-{os.getpid()}-intr"
+    argv = [_build(folder), "--no-pci", "--no-huge", "-m", "128", "--lcores=0@0",
+            f"--file-prefix={prefix}", *paths.plugin_args(),
+            f"--vdev={paths.vhost_vdev(0, folder / 'sock')}"]
+    with Process(argv, folder / "intr.log", stdin="null", lifetime=60) as sleeper:
+        sleeper.wait_for("ready")
+        with front_end(folder, forward="rxonly") as front:
+            sleeper.wait_for("asleep")
+            for wake in range(3):
+                busy = _cpu_seconds(sleeper.pid)
+                time.sleep(IDLE_SECONDS)
+                assert _cpu_seconds(sleeper.pid) - busy < IDLE_SECONDS / 4, "it polls"
+                assert _wakes(sleeper) == wake, "it woke though nothing was sent"
+                _send_one_burst(front)
+                _wait_for_wakes(sleeper, wake + 1)
+            assert sleeper.wait(10) == 0
+    shutil.rmtree(paths.dpdk_runtime_dir(prefix), ignore_errors=True)
+
+
+def _wakes(sleeper) -> int:
+    return len(re.findall(r"^woke after \d+ ms, [1-9]", sleeper.output(), re.M))
+
+
+def _wait_for_wakes(sleeper, count: int) -> None:
+    deadline = time.monotonic() + 5
+    while _wakes(sleeper) < count:
+        assert time.monotonic() < deadline, sleeper.explain(f"did not wake {count} times")
+        time.sleep(0.02)
