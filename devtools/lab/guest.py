@@ -99,6 +99,7 @@ class Guest(Process):
     qemu      program, "qemu-system-x86_64" or private_qemu()'s
     props     of the virtio-net device: {"mrg_rxbuf": "off", "packed": "on"}
     queues    queue pairs; the guest gets as many processors, since it uses one pair for each
+    share     of the memory: "on", "off" (a memfd that stays private), None (no memory-backend at all)
     console   path of a socket to attach to for a shell (the log goes on as without)
     """
 
@@ -106,7 +107,7 @@ class Guest(Process):
                  steps: tuple[str, ...] = ("idle",), options: dict[str, object] | None = None,
                  qemu: str = DISTRIBUTION, accel: str | None = None, server: bool = False,
                  queues: int = 1, props: dict[str, object] | None = None, memory: int = 256,
-                 share: bool = True, console: str | Path | None = None, lifetime: float = 300):
+                 share: str | None = "on", console: str | Path | None = None, lifetime: float = 300):
         self.accel = accel or accelerator()
         said = {"ip": f"10.9.0.{number}", "peer": f"10.9.0.{3 - number}", "do": ",".join(steps)}
         device = {"netdev": "net", "mac": f"52:54:00:00:09:{number:02x}", "romfile": ""}
@@ -116,8 +117,7 @@ class Guest(Process):
             device["mq"] = "on"
         device |= props or {}
         argv = [qemu, *_ALWAYS, "-machine", "q35", "-accel", self.accel, "-smp", queues, "-m", memory,
-                "-object", f"memory-backend-memfd,id=ram,size={memory}M,share={'on' if share else 'off'}",
-                "-numa", "node,memdev=ram", *_boot_args(said | (options or {})), *_serial(console),
+                *_memory_args(memory, share), *_boot_args(said | (options or {})), *_serial(console),
                 "-chardev", f"socket,id=vhost,path={socket}" + (",server=on,wait=off" if server else ""),
                 "-netdev", f"vhost-user,id=net,chardev=vhost,queues={queues}",
                 "-device", _device_text(device)]
@@ -151,6 +151,12 @@ class Guest(Process):
         self.wait_for(start, timeout)
         text = self.wait_for("\n", timeout, self.output().encode().index(start.encode()))
         return dict(word.split("=", 1) for word in text.splitlines()[0][len(start):].split() if "=" in word)
+
+
+def _memory_args(memory: int, share: str | None) -> list[str]:
+    if share is None:
+        return []
+    return ["-object", f"memory-backend-memfd,id=ram,size={memory}M,share={share}", "-numa", "node,memdev=ram"]
 
 
 def _device_text(device: dict[str, object]) -> str:

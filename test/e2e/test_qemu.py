@@ -4,11 +4,13 @@
     guest1 -- QEMU -- port 0 of testpmd (io) port 1 -- QEMU -- guest2: ping, then 50 MiB of TCP, compared
 """
 
+import time
+
 import pytest
 
 from e2e_rig import BACK_LCORES
-from lab import guest, paths
-from lab.guest import GuestPair
+from lab import guest, paths, telemetry
+from lab.guest import Guest, GuestPair
 from lab.testpmd import Testpmd
 
 STREAM_BYTES = 50 << 20
@@ -110,3 +112,22 @@ def test_guests_outlive_the_back_end(folder):
             seen = pair.client.mark()
             pair.client.send("ping -c 10 -A -W 2 10.9.0.1")
             pair.client.wait_for(" 0% packet loss", 30, seen)
+
+
+@pytest.mark.parametrize("share", [
+    pytest.param(None, id="no-memory-backend"), pytest.param("off", id="share-off")])
+@pytest.mark.xfail(strict=True, reason="/vhostx/why does not name the QEMU option yet: remove this mark when it does")
+def test_private_memory_is_named(folder, ours_only, share):
+    """Without shared memory nothing can flow: the port says which QEMU option is missing."""
+    with ports(folder) as switch:
+        switch.start()
+        with Guest("guest", folder / "vm0", folder=folder, share=share) as vm:
+            vm.link()
+            vm.wait_for("GUEST-DONE", 20)
+            deadline = time.monotonic() + 5
+            why = ""
+            while "share=on" not in why and time.monotonic() < deadline:
+                answer = telemetry.query(switch.prefix, "/vhostx/why,0")
+                why = answer["why"] + answer.get("why_more", "")
+                time.sleep(0.2)
+    assert "share=on" in why
