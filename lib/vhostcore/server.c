@@ -59,8 +59,8 @@ refuse_newcomer(struct vhc_server *server, int sock, pid_t peer)
 
 	close(sock);
 	if (vhc_log_allows(&server->refusals, server->name))
-		log_warn(server->name, "%s connected to %s and was turned away: a front-end is attached"
-			 " already", vhc_sock_peer_text(peer, who), server->path);
+		log_warn(server->name, "%s connected to %s and was turned away: a front-end is"
+			 " attached already", vhc_sock_peer_text(peer, who), server->path);
 }
 
 static void
@@ -119,8 +119,8 @@ check_opts(const struct vhc_server_opts *opts)
 	if (!opts->path || !*opts->path)
 		return refuse_option(opts, -EINVAL, "the socket path is missing");
 	if (strlen(opts->path) >= SOCK_PATH_LEN)
-		return refuse_option(opts, -ENAMETOOLONG, "the socket path is longer than the 107 bytes that"
-				     " are possible; choose a shorter one");
+		return refuse_option(opts, -ENAMETOOLONG, "the socket path is longer than the 107"
+				     " bytes that are possible; choose a shorter one");
 	if (opts->role != VHC_ROLE_SERVER && opts->role != VHC_ROLE_CLIENT)
 		return refuse_option(opts, -EINVAL, "the role is neither server nor client");
 	if (opts->nr_rings < 1 || opts->nr_rings > RINGS_MAX)
@@ -137,8 +137,8 @@ setup_gates(const char *name)
 
 	if (rc == 0)
 		return 0;
-	log_err(name, "this kernel has no private expedited membarrier(2) (%s); Linux 4.14 or later is"
-		" needed", strerror(-rc));
+	log_err(name, "this kernel has no private expedited membarrier(2) (%s); Linux 4.14 or later"
+		" is needed", strerror(-rc));
 	return -ENOSYS;
 }
 

@@ -26,8 +26,8 @@
 #define CHECK_EQ(a, b) do { \
 	long long check_a = (long long)(a), check_b = (long long)(b); \
 	if (check_a != check_b) { \
-		fprintf(stderr, "%s:%d: %s is %lld, not %lld (%s)\n", __FILE__, __LINE__, #a, check_a, \
-			check_b, #b); \
+		fprintf(stderr, "%s:%d: %s is %lld, not %lld (%s)\n", __FILE__, __LINE__, #a, \
+			check_a, check_b, #b); \
 		exit(1); \
 	} \
 } while (0)

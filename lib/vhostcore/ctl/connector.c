@@ -84,7 +84,7 @@ read_events(struct connector *c, const char *file)
 			is_hit = true;
 		if (e->len && strcmp(e->name, file) == 0)
 			is_hit = true;
-		/* Removed or moved away: the directory that may take its place needs a new watch. */
+		/* Removed or moved away: the one that may take its place needs a new watch. */
 		if (e->wd == c->dir_wd && (e->mask & (IN_IGNORED | IN_MOVE_SELF))) {
 			inotify_rm_watch(c->inotify_fd, e->wd);
 			c->dir_wd = -1;
@@ -128,7 +128,8 @@ watch_directory(struct connector *c)
 		c->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 		if (c->inotify_fd < 0)
 			return;
-		if (vhc_loop_watch(c->loop, c->inotify_fd, EPOLLIN, on_inotify, c, &c->inotify_watch)) {
+		if (vhc_loop_watch(c->loop, c->inotify_fd, EPOLLIN, on_inotify, c,
+				   &c->inotify_watch)) {
 			fd_close(&c->inotify_fd);
 			return;
 		}
@@ -136,8 +137,8 @@ watch_directory(struct connector *c)
 	if (c->dir_wd >= 0)
 		return;
 	vhc_sock_split_path(c->path, dir);
-	c->dir_wd = inotify_add_watch(c->inotify_fd, dir,
-				      IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_MOVE_SELF | IN_ONLYDIR);
+	c->dir_wd = inotify_add_watch(c->inotify_fd, dir, IN_CREATE | IN_MOVED_TO | IN_ATTRIB |
+				      IN_MOVE_SELF | IN_ONLYDIR);
 }
 
 /* ---- attempts ------------------------------------------------------------------------------- */
@@ -149,7 +150,7 @@ attempt_failed(struct connector *c, int err, const char *reason)
 
 	back_off(c);
 	schedule(c);
-	/* While a front-end starts, the error changes from try to try: no one wants to read that. */
+	/* While a front-end starts, the error changes from try to try: that is no news. */
 	if (err == c->last_error || (c->last_error && c->delay_ms < SETTLED_MS))
 		return;
 	c->last_error = err;
@@ -177,7 +178,7 @@ attempt(void *arg)
 	unwatch_directory(c);
 	c->last_error = 0;
 	c->connected_ms = now_ms();
-	/* Last: the owner may find the front-end gone and call vhc_connector_reconnect() in here. */
+	/* Last: the owner may find the front-end gone and call vhc_connector_reconnect(). */
 	c->ops->connected(sock, peer, c->ops_arg);
 }
 
@@ -212,8 +213,8 @@ vhc_connector_reconnect(struct connector *c)
 		c->delay_ms = 0;
 	} else {
 		back_off(c);
-		snprintf(why, sizeof(why), "the connection to %s ended soon after it was made; is another"
-			 " back-end attached there? retrying", c->path);
+		snprintf(why, sizeof(why), "the connection to %s ended soon after it was made; is"
+			 " another back-end attached there? retrying", c->path);
 		c->ops->explain(why, c->ops_arg);
 	}
 	watch_directory(c);

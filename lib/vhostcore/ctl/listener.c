@@ -35,8 +35,8 @@ explain_pause(const struct listener *l, int err)
 {
 	char why[SOCK_REASON_LEN];
 
-	snprintf(why, sizeof(why), "cannot accept on %s: %s; %s, retrying", l->sock.path, strerror(-err),
-		 err == -EMFILE ? "raise the limit with ulimit -n" : "free some of it");
+	snprintf(why, sizeof(why), "cannot accept on %s: %s; %s, retrying", l->sock.path,
+		 strerror(-err), err == -EMFILE ? "raise ulimit -n" : "free some of it");
 	l->ops->explain(why, l->ops_arg);
 }
 

@@ -61,6 +61,12 @@ vhc_frame_is_partial(const struct frame_reader *reader)
 	return reader->nr_have > 0 && !reader->is_ready;
 }
 
+static bool
+is_complete(const struct frame_reader *reader)
+{
+	return reader->nr_have >= HEADER_LEN && reader->nr_have - HEADER_LEN == reader->msg.size;
+}
+
 /* The raw header is complete: judge it before a byte of payload is read. */
 static const char *
 check_header(const struct vhost_user_header *raw)
@@ -164,7 +170,7 @@ vhc_frame_read(struct frame_reader *reader, int sock, char *reason)
 			vhc_frame_reader_reset(reader);
 			return FRAME_BAD;
 		}
-		if (reader->nr_have >= HEADER_LEN && reader->nr_have == HEADER_LEN + reader->msg.size) {
+		if (is_complete(reader)) {
 			reader->is_ready = true;
 			return FRAME_READY;
 		}

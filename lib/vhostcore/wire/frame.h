@@ -35,8 +35,8 @@ int vhc_msg_take_fd(struct msg *msg, unsigned int i);
 
 /* Puts one message after the other together as bytes arrive. Starts zeroed. */
 struct frame_reader {
-	struct msg msg;			/* complete after FRAME_READY, until the next read; its request,
-					 * flags and size are known once 12 bytes are here */
+	struct msg msg;			/* complete after FRAME_READY, until the next read; what
+					 * the header says is in it as soon as that is here */
 	struct vhost_user_header raw_header;
 	uint32_t nr_have;		/* bytes of header and payload so far */
 	bool is_ready;

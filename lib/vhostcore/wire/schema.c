@@ -15,9 +15,9 @@
 #define MEM_TABLE_HEAD	((uint32_t)offsetof(struct vhost_user_mem_table, regions))
 #define REGION_BYTES	((uint32_t)sizeof(struct vhost_user_region))
 
-#define NOT_SHARED_HINT "the guest's memory is not shared; give QEMU -object memory-backend-memfd," \
-	"id=mem,size=...,share=on -numa node,memdev=mem, or a virtio-user process" \
-	" --single-file-segments"
+#define NOT_SHARED_HINT "the guest's memory is not shared; give QEMU -object" \
+	" memory-backend-memfd,id=mem,size=...,share=on -numa node,memdev=mem, or a virtio-user" \
+	" process --single-file-segments"
 
 #define NOTHING		.size = SIZE_EXACT, .bytes = 0
 #define U64		.size = SIZE_EXACT, .bytes = sizeof(uint64_t)
@@ -91,14 +91,14 @@ check_mem_table_size(const struct msg *msg, const char *name, char *reason)
 	uint32_t nr = msg->payload.mem_table.nregions;
 
 	if (msg->size < MEM_TABLE_HEAD)
-		return refuse(reason, "%s: %u bytes of payload, the protocol says %u and %u a region",
-			      name, msg->size, MEM_TABLE_HEAD, REGION_BYTES);
+		return refuse(reason, "%s: %u bytes of payload, the protocol says %u and %u a"
+			      " region", name, msg->size, MEM_TABLE_HEAD, REGION_BYTES);
 	if (nr > VHOST_USER_MEM_TABLE_REGIONS)
 		return refuse(reason, "%s: %u regions, we take %d in one table", name, nr,
 			      VHOST_USER_MEM_TABLE_REGIONS);
 	if (msg->size != MEM_TABLE_HEAD + nr * REGION_BYTES)
-		return refuse(reason, "%s: %u bytes of payload, the protocol says %u for %u regions", name,
-			      msg->size, MEM_TABLE_HEAD + nr * REGION_BYTES, nr);
+		return refuse(reason, "%s: %u bytes of payload, the protocol says %u for %u"
+			      " regions", name, msg->size, MEM_TABLE_HEAD + nr * REGION_BYTES, nr);
 	return 0;
 }
 
@@ -109,8 +109,8 @@ check_size(const struct msg *msg, const struct schema_entry *entry, char *reason
 		return check_mem_table_size(msg, entry->name, reason);
 	if (msg->size == entry->bytes)
 		return 0;
-	return refuse(reason, "%s: %u bytes of payload, the protocol says %u", entry->name, msg->size,
-		      entry->bytes);
+	return refuse(reason, "%s: %u bytes of payload, the protocol says %u", entry->name,
+		      msg->size, entry->bytes);
 }
 
 /* How many descriptors this message must carry; its size is proven. */
@@ -143,10 +143,11 @@ check_fds(const struct msg *msg, const struct schema_entry *entry, char *reason)
 		return refuse(reason, "%s: no descriptor came with %u regions: " NOT_SHARED_HINT,
 			      entry->name, want);
 	if (entry->fds == FDS_ONE_UNLESS_NOFD)
-		return refuse(reason, "%s: %u descriptors, the protocol says %u with the no-descriptor bit"
-			      " %s", entry->name, msg->nr_fds, want, want ? "clear" : "set");
-	return refuse(reason, "%s: %u descriptors, the protocol says %s%u", entry->name, msg->nr_fds,
-		      entry->fds == FDS_AT_MOST_ONE ? "at most " : "", want);
+		return refuse(reason, "%s: %u descriptors, the protocol says %u with the"
+			      " no-descriptor bit %s", entry->name, msg->nr_fds, want,
+			      want ? "clear" : "set");
+	return refuse(reason, "%s: %u descriptors, the protocol says %s%u", entry->name,
+		      msg->nr_fds, entry->fds == FDS_AT_MOST_ONE ? "at most " : "", want);
 }
 
 int

@@ -43,7 +43,7 @@ struct schema_entry {
 	uint32_t bytes;
 	enum schema_fds fds;
 	enum schema_reply reply;
-	int gate;			/* protocol feature bit that must be agreed on, or SCHEMA_NO_GATE */
+	int gate;			/* protocol feature bit to agree on, or SCHEMA_NO_GATE */
 	bool needs_protocol_features;	/* legal only if we offered F_PROTOCOL_FEATURES */
 };
 

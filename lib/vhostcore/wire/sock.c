@@ -82,11 +82,11 @@ explain_denied(char *reason, int err, const char *what, const char *path, const 
 	struct stat st;
 
 	if (stat(object, &st) < 0)
-		return refuse(reason, err, "cannot %s %s: %s: a directory above it is closed to uid %u"
-			      " gid %u; run as another user, or open it with chmod", what, path,
+		return refuse(reason, err, "cannot %s %s: %s: a directory above it is closed to uid"
+			      " %u gid %u; run as another user, or open it with chmod", what, path,
 			      strerror(-err), (unsigned int)geteuid(), (unsigned int)getegid());
-	return refuse(reason, err, "cannot %s %s: %s: we run as uid %u gid %u, but %s belongs to uid %u"
-		      " gid %u with mode %04o; run as its owner, or change it with chown or chmod",
+	return refuse(reason, err, "cannot %s %s: %s: we run as uid %u gid %u, but %s belongs to"
+		      " uid %u gid %u with mode %04o; run as its owner, or use chown or chmod",
 		      what, path, strerror(-err), (unsigned int)geteuid(), (unsigned int)getegid(),
 		      object, (unsigned int)st.st_uid, (unsigned int)st.st_gid,
 		      (unsigned int)st.st_mode & 07777);
@@ -101,8 +101,8 @@ explain_bind(char *reason, int err, const char *path)
 	if (err == -EACCES || err == -EPERM)
 		return explain_denied(reason, err, "listen on", path, dir);
 	if (err == -ENOENT)
-		return refuse(reason, err, "cannot listen on %s: the directory does not exist; mkdir -p %s",
-			      path, dir);
+		return refuse(reason, err, "cannot listen on %s: the directory does not exist;"
+			      " mkdir -p %s", path, dir);
 	return refuse(reason, err, "cannot listen on %s: %s", path, strerror(-err));
 }
 
@@ -117,12 +117,12 @@ explain_connect(char *reason, int err, const char *path)
 	if (err == -EACCES || err == -EPERM)
 		return explain_denied(reason, err, "connect to", path, path);
 	if (err == -EAGAIN)
-		return refuse(reason, err, "cannot connect to %s: the front-end does not accept; is another"
-			      " back-end attached to it?", path);
+		return refuse(reason, err, "cannot connect to %s: the front-end does not accept; is"
+			      " another back-end attached to it?", path);
 	/* connect(2) says "refused" of a file that is no socket, too. */
 	if (err == -ECONNREFUSED && stat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
-		return refuse(reason, err, "cannot connect to %s: it is not a socket; give the path of the"
-			      " front-end's socket", path);
+		return refuse(reason, err, "cannot connect to %s: it is not a socket; give the path"
+			      " of the front-end's socket", path);
 	if (err == -ENOENT || err == -ECONNREFUSED)
 		return refuse(reason, err, "cannot connect to %s: %s; " START_FRONT_END, path,
 			      strerror(-err));
@@ -135,8 +135,8 @@ static int
 address_of(const char *path, struct sockaddr_un *addr, char *reason)
 {
 	if (strlen(path) >= sizeof(addr->sun_path))
-		return refuse(reason, -ENAMETOOLONG, "the socket path has %zu bytes, at most %zu are"
-			      " possible; choose a shorter one: %.64s...", strlen(path),
+		return refuse(reason, -ENAMETOOLONG, "the socket path has %zu bytes, at most %zu"
+			      " are possible; choose a shorter one: %.64s...", strlen(path),
 			      sizeof(addr->sun_path) - 1, path);
 	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	strcpy(addr->sun_path, path);
@@ -194,8 +194,8 @@ clear_path(const struct sockaddr_un *addr, char *reason)
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT ? 0 : explain_bind(reason, -errno, path);
 	if (!S_ISSOCK(st.st_mode))
-		return refuse(reason, -ENOTSOCK, "%s exists and is not a socket; it was left alone: remove"
-			      " it, or choose another path", path);
+		return refuse(reason, -ENOTSOCK, "%s exists and is not a socket; it was left alone:"
+			      " remove it, or choose another path", path);
 	probe = connect_to(addr);
 	if (probe == -ECONNREFUSED) {
 		if (unlink(path) < 0 && errno != ENOENT)
@@ -205,13 +205,14 @@ clear_path(const struct sockaddr_un *addr, char *reason)
 	if (probe == -EACCES || probe == -EPERM)
 		return explain_denied(reason, probe, "examine the socket", path, path);
 	if (probe < 0 && probe != -EAGAIN && probe != -EPROTOTYPE)
-		return refuse(reason, probe, "cannot examine the socket %s: %s", path, strerror(-probe));
+		return refuse(reason, probe, "cannot examine the socket %s: %s", path,
+			      strerror(-probe));
 	if (probe >= 0) {
 		vhc_sock_peer_text(peer_of(probe), who);
 		close(probe);
 	}
-	return refuse(reason, -EADDRINUSE, "%s listens on %s already; stop it, or choose another path",
-		      who, path);
+	return refuse(reason, -EADDRINUSE, "%s listens on %s already; stop it, or choose another"
+		      " path", who, path);
 }
 
 int

@@ -48,17 +48,17 @@ int vhc_sock_accept(int listen_fd, int *sock, pid_t *peer) VHC_MUST_USE;
 int vhc_sock_connect(const char *path, int *sock, pid_t *peer, char *reason) VHC_MUST_USE;
 
 /*
- * Receive up to `want` bytes, never more, and the descriptors that travel with them; the caller owns
- * those. `fds` has room for SOCK_FDS_MAX. Returns the number of bytes, 0 at end of stream, -EAGAIN,
- * or -EMSGSIZE: more descriptors than that came, all are closed.
+ * Receive up to `want` bytes, never more, and the descriptors that travel with them; the caller
+ * owns those. `fds` has room for SOCK_FDS_MAX. Returns the number of bytes, 0 at end of stream,
+ * -EAGAIN, or -EMSGSIZE: more descriptors than that came, all are closed.
  */
 ssize_t vhc_sock_receive(int sock, void *bytes, size_t want, int *fds, unsigned int *nr_fds)
 	VHC_MUST_USE;
 
 /*
- * Send all of `parts` in one go, the descriptors (at most SOCK_FDS_MAX, they stay the caller's) with
- * the first byte. -EAGAIN: it did not fit, the peer does not read what we send it; part of it may
- * have gone, so the connection is of no use any more.
+ * Send all of `parts` in one go, the descriptors (at most SOCK_FDS_MAX, they stay the caller's)
+ * with the first byte. -EAGAIN: it did not fit, the peer does not read what we send it; part of it
+ * may have gone, so the connection is of no use any more.
  */
 int vhc_sock_send(int sock, struct iovec *parts, unsigned int nr_parts, const int *fds,
 		  unsigned int nr_fds) VHC_MUST_USE;
@@ -66,7 +66,7 @@ int vhc_sock_send(int sock, struct iovec *parts, unsigned int nr_parts, const in
 /* "process 4711 (qemu-system-x86)" into `text`, SOCK_PEER_LEN bytes. Returns `text`. */
 char *vhc_sock_peer_text(pid_t peer, char *text);
 
-/* The directory part of a path ("." or "/" included) into `dir`, and where the file's name starts. */
+/* The directory part of a path (or "." or "/") into `dir`, and where the file's name starts. */
 const char *vhc_sock_split_path(const char *path, char dir[SOCK_PATH_LEN]);
 
 #endif

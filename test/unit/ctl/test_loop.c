@@ -127,7 +127,7 @@ test_watch_removed_before_dispatch_does_not_run(void)
 		watch(a, remove_other);
 		watch(b, remove_other);
 		eventfd_write(plug.fd, 1);
-		peer_sleep_ms(2);	/* the loop waits for the lock: it will find both together */
+		peer_sleep_ms(2);	/* the loop waits for the lock: it finds both together */
 		eventfd_write(a->fd, 1);
 		eventfd_write(b->fd, 1);
 		vhc_loop_unlock(loop);
@@ -224,7 +224,7 @@ test_timers_fire_once_in_order_and_not_early(void)
 	peer_sleep_ms(50);
 	CHECK_EQ(ld_acquire(&nr_fired), 3);
 	CHECK(fired_at[1] - start >= 0.030 && fired_at[2] - start >= 0.060);
-	/* An id that has fired may be cancelled: nothing happens, and not to a newer timer either. */
+	/* An id that has fired may be cancelled: nothing happens, to a newer timer neither. */
 	vhc_loop_lock(loop);
 	nr_fired = 0;
 	CHECK_EQ(vhc_loop_timer(loop, 5, fire, (void *)0, &cancelled), 0);
@@ -285,7 +285,7 @@ be_busy(uint32_t events, void *arg)
 	st_release(&s->nr, s->nr + 1);
 }
 
-/* A descriptor that is always ready keeps the loop busy; a caller waits for one handler, no more. */
+/* A descriptor that is always ready keeps the loop busy; a caller waits for one handler only. */
 static void
 test_caller_gets_in_between_two_handlers(void)
 {

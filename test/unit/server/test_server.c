@@ -136,8 +136,8 @@ is_served(int sock, int ms)
 	struct { struct vhost_user_header header; uint8_t payload[8]; } reply;
 
 	peer_request(sock, VHOST_USER_GET_FEATURES, VHOST_USER_VERSION, NULL, 0, 0);
-	return peer_is_readable(sock, ms) && recv(sock, &reply, sizeof(reply), 0) == sizeof(reply) &&
-	       reply.header.flags == 0x5;
+	return peer_is_readable(sock, ms) &&
+	       recv(sock, &reply, sizeof(reply), 0) == sizeof(reply) && reply.header.flags == 0x5;
 }
 
 /* The next connection of the back-end, within `ms`; -1: it did not come. */
@@ -415,7 +415,7 @@ test_client_connects_within_20_ms_of_the_socket_appearing(void)
 		wait_why(server, "No such file or directory; start the front-end");
 		peer_sleep_ms(BETWEEN_ATTEMPTS_MS);
 		listener = peer_bind(path.text);
-		peer_sleep_ms(3);	/* refused meanwhile: the file is there, the listener is not */
+		peer_sleep_ms(3);	/* refused meanwhile: bound, but not listening */
 		begin = peer_now();
 		CHECK_EQ(listen(listener, 4), 0);
 		front_end = accept_within(listener, 3000);

@@ -19,8 +19,8 @@ print_size(const struct schema_entry *entry)
 {
 	if (entry->size == SIZE_MEM_TABLE)
 		printf("{\"rule\":\"mem_table\",\"head\":%zu,\"region\":%zu,\"max_regions\":%d}",
-		       offsetof(struct vhost_user_mem_table, regions), sizeof(struct vhost_user_region),
-		       VHOST_USER_MEM_TABLE_REGIONS);
+		       offsetof(struct vhost_user_mem_table, regions),
+		       sizeof(struct vhost_user_region), VHOST_USER_MEM_TABLE_REGIONS);
 	else
 		printf("{\"rule\":\"exact\",\"bytes\":%u}", entry->bytes);
 }
@@ -36,7 +36,8 @@ print_entry(uint32_t request, const struct schema_entry *entry)
 		printf("null");
 	else
 		printf("%d", entry->gate);
-	printf(",\"needs_protocol_features\":%s}", entry->needs_protocol_features ? "true" : "false");
+	printf(",\"needs_protocol_features\":%s}",
+	       entry->needs_protocol_features ? "true" : "false");
 }
 
 int

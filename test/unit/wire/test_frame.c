@@ -83,12 +83,13 @@ test_byte_at_a_time(void)
 		{ .index = 3, .log_guest_addr = UINT64_MAX },
 	};
 	const uint8_t *bytes = (const uint8_t *)&message;
+	size_t gap = offsetof(__typeof__(message), addr) - HEADER_LEN;
 
 	_Static_assert(sizeof(message) == HEADER_LEN + 40 + 4, "with 4 bytes between the two");
 	open_pair();
 	CHECK(!vhc_frame_is_partial(&reader));
 	for (size_t i = 0; i < HEADER_LEN + 40; i++) {
-		size_t at = i < HEADER_LEN ? i : i - HEADER_LEN + offsetof(__typeof__(message), addr);
+		size_t at = i < HEADER_LEN ? i : i + gap;
 
 		CHECK_EQ(read_frame(), FRAME_AGAIN);
 		CHECK_EQ(vhc_frame_is_partial(&reader), i > 0);
@@ -215,7 +216,8 @@ test_bad_headers(void)
 	expect_bad_header(VHOST_USER_SET_FEATURES, 0x2, 8, "version");
 	expect_bad_header(VHOST_USER_SET_FEATURES, 0x3, 8, "version");
 	expect_bad_header(VHOST_USER_SET_FEATURES, 0x5, 8, "reply");
-	expect_bad_header(VHOST_USER_SET_MEM_TABLE, 0x1, sizeof(union vhost_user_payload) + 1, "larger");
+	expect_bad_header(VHOST_USER_SET_MEM_TABLE, 0x1, sizeof(union vhost_user_payload) + 1,
+			  "larger");
 	expect_bad_header(999, 0x1, UINT32_MAX, "unknown request (999)");
 }
 
@@ -265,7 +267,8 @@ test_reply_is_one_message_with_flags_5(void)
 	uint64_t payload = 0x1122334455667788;
 
 	open_pair();
-	CHECK_EQ(vhc_frame_reply(ours, VHOST_USER_GET_FEATURES, &payload, sizeof(payload), NULL, 0), 0);
+	CHECK_EQ(vhc_frame_reply(ours, VHOST_USER_GET_FEATURES, &payload, sizeof(payload), NULL, 0),
+		 0);
 	CHECK_EQ(recv(theirs, &got, sizeof(got), 0), 20);
 	CHECK_EQ(got.header.request, VHOST_USER_GET_FEATURES);
 	CHECK_EQ(got.header.flags, 0x5);

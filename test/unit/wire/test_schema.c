@@ -127,7 +127,12 @@ test_only_the_right_number_of_descriptors_passes(void)
 static void
 test_no_descriptor_bit(void)
 {
-	for (uint32_t request = VHOST_USER_SET_VRING_KICK; request <= VHOST_USER_SET_VRING_ERR; request++) {
+	static const uint32_t requests[] = { VHOST_USER_SET_VRING_KICK, VHOST_USER_SET_VRING_CALL,
+					     VHOST_USER_SET_VRING_ERR };
+
+	for (size_t i = 0; i < VHC_ARRAY_LEN(requests); i++) {
+		uint32_t request = requests[i];
+
 		CHECK_EQ(check(request, 8, 0, VHOST_USER_VRING_NOFD_MASK | 5), 0);
 		CHECK_EQ(check(request, 8, 1, VHOST_USER_VRING_NOFD_MASK | 5), -EPROTO);
 		CHECK_HAS(reason, "bit set");

@@ -96,7 +96,8 @@ test_living_listener_is_named(void)
 	int other = peer_listen(path.text);
 
 	CHECK_EQ(vhc_sock_listen(path.text, &l, reason), -EADDRINUSE);
-	snprintf(who, sizeof(who), "process %d (%.15s) ", (int)getpid(), program_invocation_short_name);
+	snprintf(who, sizeof(who), "process %d (%.15s) ", (int)getpid(),
+		 program_invocation_short_name);
 	CHECK_HAS(reason, who);
 	close(peer_connect(path.text));
 	close(other);
