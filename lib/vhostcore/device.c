@@ -90,7 +90,6 @@ vhc_device_attach(struct vhc_device *dev, int sock, pid_t peer)
 	if (rc)
 		return rc;
 	dev->peer = peer;
-	dev->nr_connects++;
 	dev->last_refusal[0] = '\0';
 	vhc_device_explain(dev);
 	return 0;
@@ -190,6 +189,17 @@ vhc_device_driver_ready(const struct vhc_device *dev)
 	return dev->status & VIRTIO_STATUS_DRIVER_OK;
 }
 
+/*
+ * Steps of a set-up that goes well are for the curious; arriving, and losing what was there, are
+ * news. Someone who connects only to see whether we listen is neither.
+ */
+static bool
+is_news(const struct vhc_device *dev, enum vhc_stage stage)
+{
+	return stage == VHC_STAGE_RUNNING || !dev->why[0] ||
+	       (stage < dev->stage && dev->stage > VHC_STAGE_CONNECTED);
+}
+
 void
 vhc_device_explain(struct vhc_device *dev)
 {
@@ -198,9 +208,8 @@ vhc_device_explain(struct vhc_device *dev)
 
 	if (stage == dev->stage && strcmp(why, dev->why) == 0)
 		return;
-	/* Steps of a set-up that goes well are for the curious; arriving and leaving are news. */
-	vhc_log(stage == VHC_STAGE_RUNNING || stage < dev->stage || !dev->why[0] ? VHC_LOG_NOTICE :
-		VHC_LOG_INFO, dev->name, "%s: %s", vhc_stage_name(stage), why);
+	vhc_log(is_news(dev, stage) ? VHC_LOG_NOTICE : VHC_LOG_INFO, dev->name, "%s: %s",
+		vhc_stage_name(stage), why);
 	dev->stage = stage;
 	memcpy(dev->why, why, sizeof(dev->why));
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -30,7 +31,7 @@ vhc_queue_create(struct vhc_device *dev, uint16_t index, struct vhc_queue **out)
 	vhc_gate_init(&q->gate);
 	q->dev = dev;
 	q->index = index;
-	q->kick_fd = q->call_fd = q->err_fd = q->poll_fd = -1;
+	q->kick_fd = q->call_fd = q->err_fd = q->poll_fd = q->wake_fd = -1;
 	q->ring.call_fd = q->ring.err_fd = -1;
 	q->ring.faults = &q->faults;
 	q->faults.last = RING_FAULT_NONE;
@@ -47,7 +48,35 @@ vhc_queue_destroy(struct vhc_queue *q)
 	vhc_queue_stop(q);
 	vhc_queue_forget(q);
 	fd_close(&q->poll_fd);
+	fd_close(&q->wake_fd);
 	free(q);
+}
+
+/* ---- kicks ---------------------------------------------------------------------------------- */
+
+/* Everything in the epoll instance is edge-triggered, so touching a readable one makes an edge. */
+static void
+wake_application(struct vhc_queue *q)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+
+	if (q->poll_fd >= 0)
+		epoll_ctl(q->poll_fd, EPOLL_CTL_MOD, q->wake_fd, &event);
+}
+
+/* With the gate closed, or inside it. True: work is there already. */
+static bool
+apply_kicks(struct vhc_queue *q)
+{
+	struct epoll_event edges[2];	/* kick_fd and wake_fd, no others */
+
+	/* Forget the kicks so far: what they were for is there to be seen below. */
+	if (q->wants_kicks && q->poll_fd >= 0)
+		epoll_wait(q->poll_fd, edges, VHC_ARRAY_LEN(edges), 0);
+	if (!split_kicks(&q->ring, q->wants_kicks))
+		return false;
+	wake_application(q);
+	return true;
 }
 
 /* ---- running -------------------------------------------------------------------------------- */
@@ -76,6 +105,7 @@ queue_start(struct vhc_queue *q)
 		log_info(dev->name, "ring %u: the front-end said to go on at entry %u, the ring itself "
 			 "says %u", q->index, q->base, q->ring.avail_idx);
 	dev->cls->queue_start(q, dev->features);
+	apply_kicks(q);
 	q->running = true;
 	vhc_gate_open(&q->gate);
 	/* After a reconnect the driver may wait for an interrupt that was lost: one too many is fine. */
@@ -230,36 +260,63 @@ vhc_queue_faults(const struct vhc_queue *q, unsigned int fault)
 	return fault < RING_NR_FAULTS ? ld_relaxed(&q->faults.count[fault]) : 0;
 }
 
+/*
+ * While the ring is stopped the wish is remembered and applied when it starts. That needs the lock:
+ * otherwise the ring could start between our look at the gate and our note.
+ */
+static bool
+want_kicks_stopped(struct vhc_queue *q, bool on)
+{
+	bool has_work = false;
+
+	vhc_queue_pause(q);
+	q->wants_kicks = on;
+	if (q->running)
+		has_work = apply_kicks(q);
+	vhc_queue_resume(q);
+	return has_work;
+}
+
 VHC_API bool
 vhc_queue_want_kicks(struct vhc_queue *q, bool on)
 {
-	struct epoll_event kick;
 	bool has_work;
 
 	if (!gate_enter(&q->gate))
-		return false;
-	/* Forget the kicks so far: what they were for is there to be seen below. */
-	if (on && q->poll_fd >= 0)
-		epoll_wait(q->poll_fd, &kick, 1, 0);
-	has_work = split_kicks(&q->ring, on);
+		return want_kicks_stopped(q, on);
+	q->wants_kicks = on;
+	has_work = apply_kicks(q);
 	gate_leave(&q->gate);
 	return has_work;
+}
+
+static int
+create_poll_fd(struct vhc_queue *q)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+
+	q->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	q->wake_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (q->poll_fd >= 0 && q->wake_fd >= 0 &&
+	    epoll_ctl(q->poll_fd, EPOLL_CTL_ADD, q->wake_fd, &event) == 0) {
+		poll_fd_watch(q);
+		return 0;
+	}
+	fd_close(&q->poll_fd);
+	fd_close(&q->wake_fd);
+	return -errno;
 }
 
 VHC_API int
 vhc_queue_kick_fd(struct vhc_queue *q)
 {
-	int rc;
+	int rc = 0;
 
-	vhc_loop_lock(q->dev->loop);
-	if (q->poll_fd < 0) {
-		q->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-		if (q->poll_fd >= 0)
-			poll_fd_watch(q);
-	}
-	rc = q->poll_fd >= 0 ? q->poll_fd : -errno;
-	vhc_loop_unlock(q->dev->loop);
-	return rc;
+	vhc_queue_pause(q);
+	if (q->poll_fd < 0)
+		rc = create_poll_fd(q);
+	vhc_queue_resume(q);
+	return rc ? rc : q->poll_fd;
 }
 
 VHC_API uint16_t

@@ -37,7 +37,9 @@ struct vhc_queue {
 	int kick_fd;
 	int call_fd;
 	int err_fd;
-	int poll_fd;		/* epoll instance handed to the application; watches kick_fd */
+	bool wants_kicks;	/* the application sleeps on poll_fd, also across front-ends */
+	int poll_fd;		/* epoll instance handed to the application; watches the next two */
+	int wake_fd;		/* always readable; re-armed to wake the application ourselves */
 	char obstacle[RING_REASON_LEN];	/* why the ring could not be set up, or "" */
 };
 

@@ -187,16 +187,17 @@ const char *vhc_fault_text(unsigned int fault);
 uint64_t vhc_queue_faults(const struct vhc_queue *q, unsigned int fault);
 
 /**
- * Ask the driver for kicks, or tell it that we poll.
+ * Ask the driver for kicks, or tell it that we poll. Remembered across front-ends.
  *
- * @return true if work is there already, so that no kick may come for it: poll first.
+ * @return true if work is there already, so that no kick may come for it. vhc_queue_kick_fd() is
+ *         readable in that case as well, so a caller that only sleeps on it loses nothing.
  * Context: the queue's polling thread.
  */
 bool vhc_queue_want_kicks(struct vhc_queue *q, bool on);
 
 /**
  * A descriptor that becomes readable when the driver kicks this queue. It stays the same while
- * front-ends come and go; do not read from it, vhc_queue_want_kicks() clears it.
+ * front-ends come and go; do not read from it: vhc_queue_want_kicks() clears it.
  * Any thread. -errno if none could be made.
  */
 int vhc_queue_kick_fd(struct vhc_queue *q);

@@ -76,6 +76,10 @@ handle_message(struct session *s)
 	struct reply reply = { 0 };
 	int rc;
 
+	/* One that only connects may be looking whether anybody listens. */
+	if (!s->has_spoken)
+		dev->nr_connects++;
+	s->has_spoken = true;
 	log_debug(dev->name, "%s, %u bytes, %u descriptors", vhc_schema_name(msg->request), msg->size,
 		  msg->nr_fds);
 	rc = vhc_frame_check(msg, &entry, s->reason);
@@ -133,7 +137,8 @@ vhc_session_poll(struct session *s)
 				continue;
 			break;
 		case FRAME_EOF:
-			log_notice(dev->name, "the front-end disconnected");
+			vhc_log(s->has_spoken ? VHC_LOG_NOTICE : VHC_LOG_INFO, dev->name,
+				"the front-end disconnected");
 			vhc_device_detach(dev, NULL);
 			return;
 		case FRAME_BAD:

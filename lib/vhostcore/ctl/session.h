@@ -21,6 +21,7 @@ struct session {
 	int sock;
 	uint64_t watch;
 	uint64_t silence_timer;
+	bool has_spoken;		/* a whole message has come */
 	struct frame_reader reader;
 	char reason[FRAME_REASON_LEN];	/* of the refusal being handled */
 };

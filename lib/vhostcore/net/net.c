@@ -70,8 +70,6 @@ net_queue_start(struct vhc_queue *q, uint64_t features)
 	nq->mergeable = features & BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT);
 	nq->csum = features & BIT64(csum_bit);
 	net_choose_burst(nq);
-	/* We poll; with EVENT_IDX there is nothing to write, see split_kicks(). */
-	split_kicks(&q->ring, false);
 }
 
 static void
