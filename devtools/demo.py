@@ -10,7 +10,7 @@ import signal
 import stat
 import sys
 import tempfile
-import time
+import threading
 from pathlib import Path
 
 from rich.console import Console
@@ -126,6 +126,7 @@ class Users:
     def __init__(self, folder: Path, chosen: argparse.Namespace, lifetime: float, hugepages: bool):
         self.stage = "starting"
         self.folder, self.seconds = folder, chosen.seconds
+        self.stopped = threading.Event()
         self.packets = pcap.make_packets(SIZES, COMPARED)
         self.options = {"folder": folder, "hugepages": hugepages, "memory": MEMORY_MIB, "lifetime": lifetime,
                         "rxd": RING, "txd": RING}
@@ -173,7 +174,7 @@ class Users:
         before = receiver.stats(1)["RX-packets"]
         receiver.start()
         sender.start()
-        time.sleep(self.seconds)
+        self.stopped.wait(self.seconds)
         sender.stop_forwarding()
         arrived = receiver.stats(1)["RX-packets"] - before
         if arrived == 0:
@@ -185,6 +186,7 @@ class Users:
         return []
 
     def stop(self) -> None:
+        self.stopped.set()
         for user in self.users:
             user.stop()
 
@@ -218,7 +220,11 @@ def run_traffic(switch: Testpmd, traffic: "Machines | Users", console: Console) 
     """Traffic on a thread of its own, the view on this one; print the summary."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         running = pool.submit(traffic.run)
-        views = demo_view.show_while(console, switch, lambda: traffic.stage, running.done)
+        try:
+            views = demo_view.show_while(console, switch, lambda: traffic.stage, running.done)
+        except BaseException:
+            traffic.stop()  # else leaving the pool would wait for the traffic's own end
+            raise
         try:
             summary = running.result()
         except (DemoError, ProcessError) as error:
@@ -264,6 +270,7 @@ def run_and_judge(chosen: argparse.Namespace, on_success) -> int:
         return 1
     except KeyboardInterrupt:
         print("interrupted", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
         return 130
     shutil.rmtree(folder, ignore_errors=True)
     return 0
@@ -292,10 +299,6 @@ def serve_prompt(folder: Path, switch: Testpmd) -> None:
 def keep_running(chosen: argparse.Namespace, verdict: int) -> int:
     """The background process: run, tell the verdict through the pipe, then stay until SIGTERM."""
     os.setsid()
-
-    def on_term(*_args):
-        raise KeyboardInterrupt
-    signal.signal(signal.SIGTERM, on_term)
 
     def on_success(folder: Path, switch: Testpmd, traffic) -> None:
         print_how_to_attach(folder, switch, traffic)
@@ -327,11 +330,16 @@ def run_and_keep(chosen: argparse.Namespace) -> int:
         return 130
 
 
+def interrupt(*_args) -> None:
+    """SIGTERM ends us as Ctrl-C does: what was started is stopped."""
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     chosen = arguments()
+    signal.signal(signal.SIGTERM, interrupt)
     if chosen.keep:
         return run_and_keep(chosen)
-    signal.signal(signal.SIGTERM, lambda *_args: sys.exit(143))
     return run_and_judge(chosen, lambda *_running: None)
 
 

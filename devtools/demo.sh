@@ -23,6 +23,8 @@ usage() { sed -n '4,12s/^# \{0,1\}//p' "$0"; }
 for argument in "$@"; do
 	case $argument in
 	-h | --help) usage; exit 0 ;;
+	--fast | --keep | --seconds | --seconds=* | [0-9]*) ;; # demo.py looks closer
+	*) usage >&2; exit 2 ;;
 	esac
 done
 
@@ -48,4 +50,11 @@ as_owner ninja -C "$build" >"$log" 2>&1 || {
 	die "the build failed, the end of its output is above; by hand: ninja -C $build"
 }
 rm -f "$log"
+case " $* " in
+*" --fast "*) ;;
+*)
+	as_owner "$here/guest-image.sh" "$build/guest" >/dev/null ||
+		die "no guest to boot, the reason is above; without virtual machines: devtools/demo.sh --fast"
+	;;
+esac
 VHOSTX_BUILD=$build exec /usr/bin/python3 "$here/demo.py" "$@"
