@@ -222,8 +222,11 @@ def run_traffic(switch: Testpmd, traffic: "Machines | Users", console: Console) 
         running = pool.submit(traffic.run)
         try:
             views = demo_view.show_while(console, switch, lambda: traffic.stage, running.done)
-        except BaseException:
+        except BaseException as error:
             traffic.stop()  # else leaving the pool would wait for the traffic's own end
+            if isinstance(error, ProcessError) and not switch.is_alive():
+                raise DemoError(f"{traffic.stage}: testpmd ended (exit code {switch.returncode()}); its last words "
+                                f"are in {switch.log_path.name}, please report them") from error
             raise
         try:
             summary = running.result()
