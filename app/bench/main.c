@@ -102,7 +102,8 @@ parse(int argc, char **argv, struct bench_options *o)
 	for (unsigned int i = 0; i < o->nr_sizes; i++)
 		if (o->sizes[i] < 64 || o->sizes[i] > 1518)
 			return -1;
-	return o->nr_rounds && o->nr_rounds <= MAX_ROUNDS && o->nr_bursts && o->nr_sizes ? optind : -1;
+	return o->nr_rounds && o->nr_rounds <= MAX_ROUNDS && o->nr_bursts && o->nr_sizes ? optind
+											 : -1;
 }
 
 /* Our plug-in lies beside us in the build folder; an installed one is found by EAL itself. */
@@ -192,12 +193,14 @@ report(const struct bench_path *path, uint32_t size, const struct bench_sample (
 		struct figure f = figure_of(samples, nr, kinds[k].field);
 
 		printf("%-27s %5u %-5s %8.1f ±%2.0f%% %8.1f ±%2.0f%% %7.2f\n", path->name, size,
-		       kinds[k].name, f.median[0], 100 * f.spread[0], f.median[1], 100 * f.spread[1],
-		       f.ratio);
+		       kinds[k].name, f.median[0], 100 * f.spread[0], f.median[1],
+		       100 * f.spread[1], f.ratio);
 		if (json)
-			fprintf(json, "%s\n  {\"path\":\"%s\",\"size\":%u,\"kind\":\"%s\",\"peer\":%.2f,"
-				"\"ours\":%.2f,\"ratio\":%.3f,\"rounds\":%u}", is_first ? "" : ",",
-				path->name, size, kinds[k].name, f.median[0], f.median[1], f.ratio, nr);
+			fprintf(json,
+				"%s\n  {\"path\":\"%s\",\"size\":%u,\"kind\":\"%s\",\"peer\":%.2f,"
+				"\"ours\":%.2f,\"ratio\":%.3f,\"rounds\":%u}",
+				is_first ? "" : ",", path->name, size, kinds[k].name, f.median[0],
+				f.median[1], f.ratio, nr);
 		is_first = false;
 	}
 	fflush(stdout);
@@ -228,10 +231,11 @@ measure(const struct bench_options *o, const struct bench_pair *pairs, struct rt
 		for (unsigned int i = 0; i < o->nr_rounds; i++)
 			for (int d = 0; d < 2; d++)
 				/* Who goes first alternates too. */
-				if (bench_round(&pairs[(i + d) & 1], pool, o->sizes[s], o->nr_bursts,
-						&samples[i][(i + d) & 1]))
+				if (bench_round(&pairs[(i + d) & 1], pool, o->sizes[s],
+						o->nr_bursts, &samples[i][(i + d) & 1]))
 					return -1;
-		report(path, o->sizes[s], (const struct bench_sample (*)[2])samples, o->nr_rounds, json);
+		report(path, o->sizes[s], (const struct bench_sample(*)[2])samples, o->nr_rounds,
+		       json);
 	}
 	return 0;
 }

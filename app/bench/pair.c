@@ -22,7 +22,8 @@
 const struct bench_path bench_paths[] = {
 	{ "split-mergeable", "packed_vq=0,mrg_rxbuf=1,in_order=0", 0 },
 	/* Stripping VLAN tags keeps virtio-user from its vector receive function. */
-	{ "split-nonmergeable", "packed_vq=0,mrg_rxbuf=0,in_order=0", RTE_ETH_RX_OFFLOAD_VLAN_STRIP },
+	{ "split-nonmergeable", "packed_vq=0,mrg_rxbuf=0,in_order=0",
+	  RTE_ETH_RX_OFFLOAD_VLAN_STRIP },
 	{ "split-inorder-mergeable", "packed_vq=0,mrg_rxbuf=1,in_order=1", 0 },
 	{ "split-inorder-nonmergeable", "packed_vq=0,mrg_rxbuf=0,in_order=1",
 	  RTE_ETH_RX_OFFLOAD_VLAN_STRIP },
@@ -82,7 +83,8 @@ bench_pair_open(struct bench_pair *pair, const char *driver, const struct bench_
 	unsigned int nr = nr_made++;
 	char socket_path[96], args[256];
 
-	snprintf(socket_path, sizeof(socket_path), "/tmp/vhostx-bench-%d-%u.sock", (int)getpid(), nr);
+	snprintf(socket_path, sizeof(socket_path), "/tmp/vhostx-bench-%d-%u.sock", (int)getpid(),
+		 nr);
 	snprintf(pair->back_name, sizeof(pair->back_name), "%s%u", driver, nr);
 	snprintf(pair->front_name, sizeof(pair->front_name), "net_virtio_user%u", nr);
 	unlink(socket_path);

@@ -13,7 +13,7 @@
 
 struct vhc_class {
 	const char *name;
-	size_t queue_len;	/* of the class's queue struct, which begins with struct vhc_queue */
+	size_t queue_len; /* of the class's queue struct, which begins with struct vhc_queue */
 	uint16_t nr_vital_rings; /* rings 0...n-1 must run before the device does */
 
 	/* Virtio feature bits a device with so many rings offers, transport bits aside. */

@@ -58,7 +58,8 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 		dev->ops = *opts->ops;
 	dev->ops_arg = opts->ops_arg;
 	dev->nr_rings = opts->nr_rings;
-	dev->offered = (opts->cls->features(opts->nr_rings) | TRANSPORT_FEATURES) & ~opts->features_off;
+	dev->offered = opts->cls->features(opts->nr_rings) | TRANSPORT_FEATURES;
+	dev->offered &= ~opts->features_off;
 	dev->backend_fd = -1;
 	rc = create_queues(dev);
 	if (rc) {
@@ -107,7 +108,7 @@ vhc_device_poll_socket(struct vhc_device *dev)
 	vhc_session_poll(dev->session);
 }
 
-/* Tell the application what became usable or not. It may not see a queue running that it was not told of. */
+/* Tell the application what became usable, or is so no longer. */
 static void
 tell_queues(struct vhc_device *dev)
 {

@@ -102,13 +102,16 @@ queue_start(struct vhc_queue *q)
 			 "moves, its memory is not shared (QEMU: share=on)", q->index);
 	vhc_ring_start(&q->ring);
 	if (q->ring.avail_idx != q->base)
-		log_info(dev->name, "ring %u: the front-end said to go on at entry %u, the ring itself "
-			 "says %u", q->index, q->base, q->ring.avail_idx);
+		log_info(dev->name,
+			 "ring %u: the front-end said to go on at entry %u, the ring itself "
+			 "says %u",
+			 q->index, q->base, q->ring.avail_idx);
 	dev->cls->queue_start(q, dev->features);
 	apply_kicks(q);
 	q->running = true;
 	vhc_gate_open(&q->gate);
-	/* After a reconnect the driver may wait for an interrupt that was lost: one too many is fine. */
+	/* After a reconnect the driver may wait for an interrupt that was lost: one too many is
+	 * fine. */
 	if (q->call_fd >= 0)
 		fd_signal(q->call_fd);
 	return true;
@@ -163,7 +166,8 @@ poll_fd_watch(struct vhc_queue *q)
 
 	if (q->poll_fd >= 0 && q->kick_fd >= 0 &&
 	    epoll_ctl(q->poll_fd, EPOLL_CTL_ADD, q->kick_fd, &event) < 0)
-		log_err(q->dev->name, "ring %u: cannot wait for kicks: %s", q->index, strerror(errno));
+		log_err(q->dev->name, "ring %u: cannot wait for kicks: %s", q->index,
+			strerror(errno));
 }
 
 void
@@ -326,7 +330,8 @@ vhc_queue_nr_available(struct vhc_queue *q)
 
 	vhc_loop_lock(q->dev->loop);
 	if (q->running && !ld_relaxed(&q->ring.broken))
-		nr = (uint16_t)(guest_load16(&q->ring.g_avail->idx) - ld_relaxed(&q->ring.avail_idx));
+		nr = (uint16_t)(guest_load16(&q->ring.g_avail->idx) -
+				ld_relaxed(&q->ring.avail_idx));
 	nr = nr <= q->claim.size ? nr : 0;
 	vhc_loop_unlock(q->dev->loop);
 	return nr;

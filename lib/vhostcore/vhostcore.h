@@ -73,7 +73,7 @@ struct vhc_server_opts {
 	enum vhc_role role;
 	uint16_t nr_rings;		/**< virtqueues served, 1...256 */
 	const struct vhc_class *cls;	/**< kind of device; stays valid as long as the server */
-	uint64_t features_off;		/**< virtio feature bits not to offer although the class has them */
+	uint64_t features_off; /**< virtio feature bits not to offer although the class has them */
 	const struct vhc_device_ops *ops; /**< may be NULL; copied */
 	void *ops_arg;
 };
@@ -129,7 +129,7 @@ struct vhc_device_info {
 	char path[108];
 	enum vhc_role role;
 	enum vhc_stage stage;
-	char why[VHC_WHY_LEN];		/**< one sentence: the first unmet condition, or "running" */
+	char why[VHC_WHY_LEN]; /**< one sentence: the first unmet condition, or "running" */
 	uint64_t features;		/**< offered and accepted virtio feature bits */
 	uint64_t offered;
 	uint64_t protocol_features;	/**< offered and accepted protocol feature bits */
@@ -160,7 +160,7 @@ struct vhc_queue *vhc_device_queue(struct vhc_device *dev, uint16_t index);
 struct vhc_queue_info {
 	uint16_t index;
 	uint16_t size;		/**< descriptors; 0: not set yet */
-	bool started;		/**< the front-end sent a kick descriptor and did not stop the ring */
+	bool started; /**< the front-end sent a kick descriptor and did not stop the ring */
 	bool enabled;
 	bool running;		/**< bursts move packets */
 	bool broken;		/**< stopped because the guest broke the rules; see @p last_fault */

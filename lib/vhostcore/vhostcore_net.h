@@ -88,9 +88,9 @@ struct vhc_net_stats {
 	uint64_t notifications_suppressed;	/**< it had asked not to be */
 	uint64_t notifications_failed;		/**< the call descriptor refused */
 	uint64_t no_mbuf;			/**< pull: times the pool was empty */
-	uint64_t too_long;			/**< push: packets larger than the guest's buffers */
+	uint64_t too_long; /**< push: packets larger than the guest's buffers */
 	uint64_t too_short;			/**< push: packets without an Ethernet header */
-	uint64_t bad_offload;			/**< push: packets whose offload request makes no sense */
+	uint64_t bad_offload; /**< push: packets whose offload request makes no sense */
 	uint64_t ring_full;			/**< push: bursts cut short for want of buffers */
 	uint64_t sw_csum;			/**< checksums finished in software */
 };

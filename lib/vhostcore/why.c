@@ -78,8 +78,10 @@ why_ring(const struct vhc_device *dev, const struct vhc_queue *q, char *why)
 
 	if (q->obstacle[0])
 		return say(why, stage, "ring %u: %s", q->index, q->obstacle);
-	return say(why, stage, "%u of %u rings are set up; ring %u still lacks %s: is the driver in "
-		   "the guest loaded and its interface up?", nr, dev->nr_rings, q->index, lacks);
+	return say(why, stage,
+		   "%u of %u rings are set up; ring %u still lacks %s: is the driver in "
+		   "the guest loaded and its interface up?",
+		   nr, dev->nr_rings, q->index, lacks);
 }
 
 static enum vhc_stage
@@ -89,9 +91,10 @@ why_running(const struct vhc_device *dev, char *why)
 		const struct vhc_queue *q = dev->queues[i];
 
 		if (q->running && ld_relaxed(&q->ring.broken))
-			return say(why, VHC_STAGE_RUNNING, "running, but ring %u is stopped: %s; reload "
-				   "the driver in the guest to set it up anew", i,
-				   vhc_fault_text(ld_relaxed(&q->faults.last)));
+			return say(why, VHC_STAGE_RUNNING,
+				   "running, but ring %u is stopped: %s; reload "
+				   "the driver in the guest to set it up anew",
+				   i, vhc_fault_text(ld_relaxed(&q->faults.last)));
 	}
 	return say(why, VHC_STAGE_RUNNING, "running");
 }
@@ -104,8 +107,10 @@ vhc_device_why(const struct vhc_device *dev, char *why)
 	if (!dev->session)
 		return why_no_front_end(dev, why);
 	if (!dev->has_features)
-		return say(why, VHC_STAGE_CONNECTED, "process %d is connected and has not agreed on "
-			   "features yet: is the driver in the guest loaded?", (int)dev->peer);
+		return say(why, VHC_STAGE_CONNECTED,
+			   "process %d is connected and has not agreed on "
+			   "features yet: is the driver in the guest loaded?",
+			   (int)dev->peer);
 	if (!dev->map)
 		return say(why, VHC_STAGE_FEATURES, "features are agreed on; the front-end has not "
 			   "shared the guest's memory yet");
@@ -120,7 +125,9 @@ vhc_device_why(const struct vhc_device *dev, char *why)
 			return say(why, VHC_STAGE_RINGS, "ring %u is set up but not enabled: the "
 				   "front-end has not sent SET_VRING_ENABLE 1 for it", i);
 	if (!vhc_device_driver_ready(dev))
-		return say(why, VHC_STAGE_ENABLED, "the driver in the guest is not ready: its status "
-			   "0x%02x lacks DRIVER_OK", dev->status);
+		return say(why, VHC_STAGE_ENABLED,
+			   "the driver in the guest is not ready: its status "
+			   "0x%02x lacks DRIVER_OK",
+			   dev->status);
 	return why_running(dev, why);
 }

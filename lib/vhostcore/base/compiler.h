@@ -29,6 +29,6 @@
 /* For what we ourselves establish; never for a value that came from a ring or a socket. */
 #define vhc_assert(cond) assert(cond)
 
-#define vhc_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define vhc_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

@@ -30,7 +30,8 @@ gate_enter(struct gate *g)
 {
 	st_relaxed(&g->inside, 1);
 	fence_compiler();	/* [G] pairs with membarrier() in gate_close() */
-	if (vhc_likely(!ld_acquire(&g->closed)))	/* [O] sees what control wrote before gate_open() */
+	/* [O] sees what control wrote before gate_open() */
+	if (vhc_likely(!ld_acquire(&g->closed)))
 		return true;
 	st_release(&g->inside, 0);
 	return false;

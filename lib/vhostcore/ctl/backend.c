@@ -20,7 +20,8 @@ vhc_on_set_backend_req_fd(struct vhc_device *dev, struct msg *msg, struct reply 
 
 	(void)reply;
 	if (fstat(msg->fds[0], &st) < 0 || !S_ISSOCK(st.st_mode))
-		return vhc_session_refuse(dev, -EINVAL, "SET_BACKEND_REQ_FD: the descriptor is no socket");
+		return vhc_session_refuse(dev, -EINVAL,
+					  "SET_BACKEND_REQ_FD: the descriptor is no socket");
 	fd_close(&dev->backend_fd);
 	dev->backend_fd = vhc_msg_take_fd(msg, 0);
 	return 0;

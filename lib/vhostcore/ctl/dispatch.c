@@ -57,8 +57,10 @@ check_gate(struct vhc_device *dev, const struct schema_entry *entry)
 
 	if (entry->gate == SCHEMA_NO_GATE || (dev->protocol_features & BIT64(entry->gate)))
 		return 0;
-	return vhc_session_refuse(dev, -EPROTO, "%s: protocol feature %s was not agreed on", entry->name,
-				  vhc_protocol_features_text(BIT64(entry->gate), name, sizeof(name)));
+	return vhc_session_refuse(dev, -EPROTO, "%s: protocol feature %s was not agreed on",
+				  entry->name,
+				  vhc_protocol_features_text(BIT64(entry->gate), name,
+							     sizeof(name)));
 }
 
 static int
@@ -71,12 +73,15 @@ check_ring(struct vhc_device *dev, const struct schema_entry *entry, const struc
 	if (rule == NO_RING)
 		return 0;
 	if (index >= dev->nr_rings)
-		return vhc_session_refuse(dev, -EINVAL, "%s: ring %u, but this port has rings 0...%u; "
-					  "give the port more queues or the front-end fewer", entry->name,
-					  index, dev->nr_rings - 1);
+		return vhc_session_refuse(dev, -EINVAL,
+					  "%s: ring %u, but this port has rings 0...%u; "
+					  "give the port more queues or the front-end fewer",
+					  entry->name, index, dev->nr_rings - 1);
 	if (rule == STOPPED_RING && dev->queues[index]->started)
-		return vhc_session_refuse(dev, -EBUSY, "%s: ring %u is started; the front-end must stop "
-					  "it with GET_VRING_BASE first", entry->name, index);
+		return vhc_session_refuse(dev, -EBUSY,
+					  "%s: ring %u is started; the front-end must stop "
+					  "it with GET_VRING_BASE first",
+					  entry->name, index);
 	return 0;
 }
 

@@ -56,13 +56,15 @@ vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply
 	if (alien) {
 		dev->status &= (uint8_t)~VIRTIO_STATUS_FEATURES_OK;
 		return vhc_session_refuse(dev, -EINVAL, "SET_FEATURES: %s was not offered",
-					  vhc_device_features_text(dev, alien, names, sizeof(names)));
+					  vhc_device_features_text(dev, alien, names,
+								   sizeof(names)));
 	}
 	/* QEMU repeats the same word for each queue pair, also while earlier pairs run. */
 	if (dev->has_features && wanted != dev->features && any_ring_started(dev))
-		return vhc_session_refuse(dev, -EBUSY, "SET_FEATURES: %s changed while rings are started",
-					  vhc_device_features_text(dev, wanted ^ dev->features, names,
-								   sizeof(names)));
+		return vhc_session_refuse(dev, -EBUSY,
+					  "SET_FEATURES: %s changed while rings are started",
+					  vhc_device_features_text(dev, wanted ^ dev->features,
+								   names, sizeof(names)));
 	dev->features = wanted;
 	dev->has_features = true;
 	if (!(wanted & BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT)))
@@ -144,7 +146,8 @@ vhc_on_set_status(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {
 	(void)reply;
 	if (msg->payload.u64 > UINT8_MAX)
-		return vhc_session_refuse(dev, -EINVAL, "SET_STATUS: 0x%" PRIx64 " is no status byte",
+		return vhc_session_refuse(dev, -EINVAL,
+					  "SET_STATUS: 0x%" PRIx64 " is no status byte",
 					  msg->payload.u64);
 	dev->status = (uint8_t)msg->payload.u64;
 	return 0;
@@ -176,7 +179,8 @@ vhc_on_set_mtu(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 
 	(void)reply;
 	if (mtu < VIRTIO_NET_MTU_MIN || mtu > VIRTIO_NET_MTU_MAX)
-		return vhc_session_refuse(dev, -EINVAL, "NET_SET_MTU: %" PRIu64 " is outside %d...%d", mtu,
+		return vhc_session_refuse(dev, -EINVAL,
+					  "NET_SET_MTU: %" PRIu64 " is outside %d...%d", mtu,
 					  VIRTIO_NET_MTU_MIN, VIRTIO_NET_MTU_MAX);
 	if (mtu == dev->mtu)
 		return 0;

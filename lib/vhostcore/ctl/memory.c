@@ -62,7 +62,8 @@ vhc_on_set_mem_table(struct vhc_device *dev, struct msg *msg, struct reply *repl
 
 	(void)reply;
 	while (nr < table->nregions) {
-		rc = region_get(dev, "SET_MEM_TABLE", &table->regions[nr], msg->fds[nr], &regions[nr]);
+		rc = region_get(dev, "SET_MEM_TABLE", &table->regions[nr], msg->fds[nr],
+				&regions[nr]);
 		if (rc)
 			break;
 		nr++;
@@ -90,7 +91,9 @@ vhc_on_get_max_mem_slots(struct vhc_device *dev, struct msg *msg, struct reply *
 	return 0;
 }
 
-/* A front-end may send the same region once for each queue pair: the second time changes nothing. */
+/*
+ * A front-end may send the same region once for each queue pair: the second time changes nothing.
+ */
 int
 vhc_on_add_mem_reg(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {

@@ -80,8 +80,8 @@ handle_message(struct session *s)
 	if (!s->has_spoken)
 		dev->nr_connects++;
 	s->has_spoken = true;
-	log_debug(dev->name, "%s, %u bytes, %u descriptors", vhc_schema_name(msg->request), msg->size,
-		  msg->nr_fds);
+	log_debug(dev->name, "%s, %u bytes, %u descriptors", vhc_schema_name(msg->request),
+		  msg->size, msg->nr_fds);
 	rc = vhc_frame_check(msg, &entry, s->reason);
 	if (rc == 0)
 		rc = vhc_dispatch(dev, entry, msg, &reply);
@@ -102,9 +102,13 @@ on_silence(void *arg)
 	const struct msg *msg = &s->reader.msg;
 
 	s->silence_timer = 0;
-	snprintf(s->reason, sizeof(s->reason), "it sent part of a message (%s) and then nothing for "
-		 "%d s", s->reader.nr_have >= sizeof(struct vhost_user_header) ?
-		 vhc_schema_name(msg->request) : "not even a header", SESSION_SILENCE_MS / 1000);
+	snprintf(s->reason, sizeof(s->reason),
+		 "it sent part of a message (%s) and then nothing for "
+		 "%d s",
+		 s->reader.nr_have >= sizeof(struct vhost_user_header)
+			 ? vhc_schema_name(msg->request)
+			 : "not even a header",
+		 SESSION_SILENCE_MS / 1000);
 	log_warn(s->dev->name, "dropped: %s", s->reason);
 	vhc_device_detach(s->dev, s->reason);
 }

@@ -36,9 +36,10 @@ vhc_on_set_vring_num(struct vhc_device *dev, struct msg *msg, struct reply *repl
 	(void)reply;
 	/* virtio 1.2 2.7: a power of two, at most 32768 */
 	if (num == 0 || num > VIRTQ_SIZE_MAX || (num & (num - 1)))
-		return vhc_session_refuse(dev, -EINVAL, "SET_VRING_NUM: ring %u of %u entries; a split "
-					  "ring has a power of two up to %d", q->index, num,
-					  VIRTQ_SIZE_MAX);
+		return vhc_session_refuse(dev, -EINVAL,
+					  "SET_VRING_NUM: ring %u of %u entries; a split "
+					  "ring has a power of two up to %d",
+					  q->index, num, VIRTQ_SIZE_MAX);
 	q->claim.size = (uint16_t)num;
 	q->has_num = true;
 	return 0;
@@ -51,17 +52,20 @@ vhc_on_set_vring_addr(struct vhc_device *dev, struct msg *msg, struct reply *rep
 	const struct vhost_vring_addr *raw = &msg->payload.addr;
 	struct vhc_queue *q = queue_by_state(dev, msg);
 	struct ring_claim *claim = &q->claim;
-	bool same = claim->desc.v == raw->desc_user_addr && claim->avail.v == raw->avail_user_addr &&
-		    claim->used.v == raw->used_user_addr;
+	bool same = claim->desc.v == raw->desc_user_addr &&
+		    claim->avail.v == raw->avail_user_addr && claim->used.v == raw->used_user_addr;
 
 	(void)reply;
 	if (raw->flags & ~(1u << VHOST_VRING_F_LOG_BIT))
-		return vhc_session_refuse(dev, -EINVAL, "SET_VRING_ADDR: ring %u: unknown flags 0x%x",
-					  q->index, raw->flags);
+		return vhc_session_refuse(dev, -EINVAL,
+					  "SET_VRING_ADDR: ring %u: unknown flags 0x%x", q->index,
+					  raw->flags);
 	if (q->running && !same)
-		return vhc_session_refuse(dev, -EBUSY, "SET_VRING_ADDR: ring %u is running and cannot "
-					  "move; the front-end must stop it with GET_VRING_BASE first",
-					  q->index);
+		return vhc_session_refuse(
+			dev, -EBUSY,
+			"SET_VRING_ADDR: ring %u is running and cannot "
+			"move; the front-end must stop it with GET_VRING_BASE first",
+			q->index);
 	claim->desc.v = raw->desc_user_addr;
 	claim->avail.v = raw->avail_user_addr;
 	claim->used.v = raw->used_user_addr;
@@ -78,8 +82,10 @@ vhc_on_set_vring_base(struct vhc_device *dev, struct msg *msg, struct reply *rep
 
 	(void)reply;
 	if (num > UINT16_MAX)
-		return vhc_session_refuse(dev, -EINVAL, "SET_VRING_BASE: ring %u: index 0x%x has more than "
-					  "16 bits", q->index, num);
+		return vhc_session_refuse(dev, -EINVAL,
+					  "SET_VRING_BASE: ring %u: index 0x%x has more than "
+					  "16 bits",
+					  q->index, num);
 	q->base = (uint16_t)num;
 	return 0;
 }
@@ -115,15 +121,17 @@ take_eventfd(struct vhc_device *dev, const char *request, struct msg *msg, int *
 	if (msg->payload.u64 & VHOST_USER_VRING_NOFD_MASK)
 		return 0;
 	/*
-	 * An eventfd is an anonymous inode, which has no type. A pipe or a socket in its place could
-	 * kill us with SIGPIPE, a file would grow.
+	 * An eventfd is an anonymous inode, which has no type. A pipe or a socket in its place
+	 * could kill us with SIGPIPE, a file would grow.
 	 */
 	if (fstat(msg->fds[0], &st) < 0 || (st.st_mode & S_IFMT) != 0)
-		return vhc_session_refuse(dev, -EINVAL, "%s: ring %" PRIu64 ": the descriptor is no eventfd",
+		return vhc_session_refuse(dev, -EINVAL,
+					  "%s: ring %" PRIu64 ": the descriptor is no eventfd",
 					  request, msg->payload.u64 & VHOST_USER_VRING_IDX_MASK);
 	flags = fcntl(msg->fds[0], F_GETFL);
 	if (flags < 0 || fcntl(msg->fds[0], F_SETFL, flags | O_NONBLOCK) < 0)
-		return vhc_session_refuse(dev, -errno, "%s: the descriptor cannot be made non-blocking",
+		return vhc_session_refuse(dev, -errno,
+					  "%s: the descriptor cannot be made non-blocking",
 					  request);
 	*fd = vhc_msg_take_fd(msg, 0);
 	return 0;
@@ -176,7 +184,8 @@ vhc_on_set_vring_enable(struct vhc_device *dev, struct msg *msg, struct reply *r
 
 	(void)reply;
 	if (on > 1)
-		return vhc_session_refuse(dev, -EINVAL, "SET_VRING_ENABLE: ring %u: %u is neither 0 nor 1",
+		return vhc_session_refuse(dev, -EINVAL,
+					  "SET_VRING_ENABLE: ring %u: %u is neither 0 nor 1",
 					  q->index, on);
 	q->enabled = on;
 	return 0;

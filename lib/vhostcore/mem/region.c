@@ -38,7 +38,8 @@ check_claim(const struct region_claim *claim, char *reason)
 {
 	if (claim->size == 0)
 		return refuse(reason, -EINVAL, "it is empty", claim);
-	if (!range_is_sane(claim->guest.v, claim->size) || !range_is_sane(claim->user.v, claim->size) ||
+	if (!range_is_sane(claim->guest.v, claim->size) ||
+	    !range_is_sane(claim->user.v, claim->size) ||
 	    !range_is_sane(claim->file_offset, claim->size))
 		return refuse(reason, -EINVAL, "an address plus the size overflows", claim);
 	return 0;
@@ -139,6 +140,7 @@ vhc_region_is(const struct region *region, const struct region_claim *claim, int
 	struct stat st;
 
 	return region->claim.guest.v == claim->guest.v && region->claim.user.v == claim->user.v &&
-	       region->claim.size == claim->size && region->claim.file_offset == claim->file_offset &&
-	       fstat(fd, &st) == 0 && st.st_dev == region->dev && st.st_ino == region->ino;
+	       region->claim.size == claim->size &&
+	       region->claim.file_offset == claim->file_offset && fstat(fd, &st) == 0 &&
+	       st.st_dev == region->dev && st.st_ino == region->ino;
 }

@@ -63,8 +63,10 @@ static void
 net_queue_start(struct vhc_queue *q, uint64_t features)
 {
 	struct net_queue *nq = net_queue_of(q);
-	bool long_hdr = features & (BIT64(VIRTIO_F_VERSION_1_BIT) | BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT));
-	unsigned int csum_bit = net_is_pull(q) ? VIRTIO_NET_F_CSUM_BIT : VIRTIO_NET_F_GUEST_CSUM_BIT;
+	bool long_hdr =
+		features & (BIT64(VIRTIO_F_VERSION_1_BIT) | BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT));
+	unsigned int csum_bit =
+		net_is_pull(q) ? VIRTIO_NET_F_CSUM_BIT : VIRTIO_NET_F_GUEST_CSUM_BIT;
 
 	nq->hdr_len = long_hdr ? VIRTIO_NET_HDR_LEN : VIRTIO_NET_HDR_LEN_LEGACY;
 	nq->mergeable = features & BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT);
@@ -142,8 +144,9 @@ vhc_net_notify(struct net_queue *nq)
 		stats_add(&nq->stats.notifications_failed, 1);
 }
 
-VHC_API uint16_t
-vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
+/* The ring's direction decided which burst the queue has. */
+static VHC_HOT uint16_t
+net_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
 {
 	uint16_t nr;
 
@@ -152,24 +155,25 @@ vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
 	nr = q->burst(q, (void **)mbufs, n);
 	gate_leave(&q->gate);
 	return nr;
+}
+
+VHC_API uint16_t
+vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
+{
+	return net_burst(q, mbufs, n);
 }
 
 VHC_API uint16_t
 vhc_net_push(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
 {
-	uint16_t nr;
-
-	if (!gate_enter(&q->gate))
-		return 0;
-	nr = q->burst(q, (void **)mbufs, n);
-	gate_leave(&q->gate);
-	return nr;
+	return net_burst(q, mbufs, n);
 }
 
 VHC_API void
 vhc_net_queue_stats(const struct vhc_queue *q, struct vhc_net_stats *stats)
 {
-	const uint64_t *from = (const void *)&vhc_container_of(q, const struct net_queue, core)->stats;
+	const uint64_t *from =
+		(const void *)&vhc_container_of(q, const struct net_queue, core)->stats;
 	uint64_t *to = (void *)stats;
 
 	for (size_t i = 0; i < sizeof(*stats) / sizeof(*to); i++)

@@ -95,7 +95,8 @@ l4_claim_of(const struct rte_mbuf *m, struct l4_claim *l4)
 	default:
 		return false;
 	}
-	return m->l3_len >= (l4->ipv6 ? sizeof(struct rte_ipv6_hdr) : sizeof(struct rte_ipv4_hdr)) &&
+	return m->l3_len >=
+		       (l4->ipv6 ? sizeof(struct rte_ipv6_hdr) : sizeof(struct rte_ipv4_hdr)) &&
 	       l4->start + l4->offset + sizeof(uint16_t) <= OFFLOAD_HEAD_MAX &&
 	       l4->start + l4->offset + sizeof(uint16_t) <= m->pkt_len;
 }
@@ -108,7 +109,7 @@ pseudo_header_sum(const struct rte_mbuf *m, const struct offload_head *head, boo
 	return ipv6 ? rte_ipv6_phdr_cksum(l3, 0) : rte_ipv4_phdr_cksum(l3, 0);
 }
 
-/* The whole checksum, whatever the mbuf has in the field now: that is taken out of the sum again. */
+/* The whole checksum. Whatever the mbuf has in the field now is taken out of the sum again. */
 static uint16_t
 l4_csum(struct rte_mbuf *m, const struct l4_claim *l4, uint16_t field, uint16_t pseudo)
 {

@@ -283,7 +283,8 @@ push_prepare(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head
 	head->hdr = push_header(nq, m);
 	head->len = 0;
 	if (m->pkt_len < NET_FRAME_MIN || m->pkt_len > NET_FRAME_MAX) {
-		stats_add(m->pkt_len < NET_FRAME_MIN ? &nq->stats.too_short : &nq->stats.too_long, 1);
+		stats_add(m->pkt_len < NET_FRAME_MIN ? &nq->stats.too_short : &nq->stats.too_long,
+			  1);
 		return false;
 	}
 	if ((m->ol_flags & OFFLOAD_TX_FLAGS) && !vhc_net_offload_prepare(nq, m, head)) {

@@ -15,7 +15,7 @@
 
 /* These leave no buffer to give back: the ring stops until the driver sets it up again. */
 #define RING_FAULTS_BREAKING(X) \
-	X(AVAIL_IDX,	avail_idx,	"the driver made more entries available than the ring holds") \
+	X(AVAIL_IDX,	avail_idx,	"more entries were made available than the ring holds") \
 	X(HEAD_RANGE,	head_range,	"an available entry names a descriptor outside the ring")
 
 /* These cost the guest one chain: it is given back unused. */
@@ -28,7 +28,7 @@
 	X(CHAIN_BYTES,	chain_bytes,	"a chain's lengths add up to 4 GiB or more") \
 	X(DESC_WRAP,	desc_wrap,	"a descriptor's address plus length overflows") \
 	X(DESC_UNMAPPED, desc_unmapped,	"a descriptor points outside the guest's memory") \
-	X(INDIRECT_OFF,	indirect_off,	"an indirect descriptor although INDIRECT_DESC is not negotiated") \
+	X(INDIRECT_OFF,	indirect_off,	"an indirect descriptor, but INDIRECT_DESC is not negotiated") \
 	X(INDIRECT_NESTED, indirect_nested, "an indirect descriptor inside an indirect table") \
 	X(INDIRECT_NEXT, indirect_next,	"an indirect descriptor that also has a next") \
 	X(INDIRECT_LEN,	indirect_len,	"an indirect table of bad length") \

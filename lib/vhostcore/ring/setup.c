@@ -30,8 +30,9 @@ translate_part(const struct part *part, const struct map *map, char *reason)
 	struct span span;
 
 	if (part->at.v % part->align) {
-		snprintf(reason, RING_REASON_LEN, "%s ring address 0x%" PRIx64 " is not aligned to %"
-			 PRIu64, part->name, part->at.v, part->align);
+		snprintf(reason, RING_REASON_LEN,
+			 "%s ring address 0x%" PRIx64 " is not aligned to %" PRIu64, part->name,
+			 part->at.v, part->align);
 		errno = EINVAL;
 		return NULL;
 	}
@@ -57,7 +58,8 @@ vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct 
 				    sizeof(struct virtq_avail) + n * sizeof(le16) + event,
 				    VIRTQ_AVAIL_ALIGN };
 	const struct part used = { "used", claim->used,
-				   sizeof(struct virtq_used) + n * sizeof(struct virtq_used_elem) + event,
+				   sizeof(struct virtq_used) + n * sizeof(struct virtq_used_elem) +
+					   event,
 				   VIRTQ_USED_ALIGN };
 	void *g_desc = translate_part(&desc, map, reason);
 	void *g_avail = g_desc ? translate_part(&avail, map, reason) : NULL;

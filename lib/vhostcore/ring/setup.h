@@ -33,8 +33,8 @@ int vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const str
 /*
  * Begin a life of a translated ring, at the used index found in the ring itself. What the front-end
  * said of the next available entry is not needed: we use chains in order, so it is the same number,
- * and where a front-end says another (0 after it reconnected, or the driver's own index) the ring is
- * right: what lies between was never given back.
+ * and where a front-end says another (0 after it reconnected, or the driver's own index) the ring
+ * is right: what lies between was never given back.
  */
 void vhc_ring_start(struct ring *r);
 

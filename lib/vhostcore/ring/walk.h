@@ -2,7 +2,7 @@
 /*
  * walk.h - append one copied descriptor to a chain: the only door from descriptors to spans.
  *
- * Knows:   the rules every descriptor obeys, whatever table it comes from (virtio 1.2 2.7.4, 2.7.5).
+ * Knows:   the rules every descriptor obeys, in whatever table (virtio 1.2 2.7.4, 2.7.5).
  * Trusts:  nothing in the descriptor.
  * Runs on: polling lcore.
  */
@@ -34,7 +34,8 @@ walk_direction(struct chain *c, const struct virtq_desc *raw, uint32_t len)
 		total = &c->read_len;
 	}
 	/* 2.7.5: the total length of a chain is less than 2^32 bytes. */
-	return __builtin_add_overflow(*total, len, total) ? RING_FAULT_CHAIN_BYTES : RING_FAULT_NONE;
+	return __builtin_add_overflow(*total, len, total) ? RING_FAULT_CHAIN_BYTES
+							  : RING_FAULT_NONE;
 }
 
 /* Guest memory that is contiguous need not be so here: one descriptor may become several spans. */
