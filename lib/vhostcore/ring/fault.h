@@ -28,7 +28,7 @@
 	X(CHAIN_BYTES,	chain_bytes,	"a chain's lengths add up to 4 GiB or more") \
 	X(DESC_WRAP,	desc_wrap,	"a descriptor's address plus length overflows") \
 	X(DESC_UNMAPPED, desc_unmapped,	"a descriptor points outside the guest's memory") \
-	X(INDIRECT_OFF,	indirect_off,	"an indirect descriptor, but INDIRECT_DESC is not negotiated") \
+	X(INDIRECT_OFF,	indirect_off,	"an indirect descriptor, which was not negotiated") \
 	X(INDIRECT_NESTED, indirect_nested, "an indirect descriptor inside an indirect table") \
 	X(INDIRECT_NEXT, indirect_next,	"an indirect descriptor that also has a next") \
 	X(INDIRECT_LEN,	indirect_len,	"an indirect table of bad length") \
