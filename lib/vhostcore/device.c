@@ -24,6 +24,8 @@
 	 BIT64(VIRTIO_F_INDIRECT_DESC_BIT) | BIT64(VIRTIO_F_EVENT_IDX_BIT) | \
 	 BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT))
 
+#define DEVICE_SETTLE_MS 3000
+
 static int
 create_queues(struct vhc_device *dev)
 {
@@ -124,6 +126,25 @@ tell_queues(struct vhc_device *dev)
 }
 
 static void
+on_settled(void *arg)
+{
+	struct vhc_device *dev = arg;
+
+	dev->settle_timer = 0;
+	vhc_device_explain(dev);
+}
+
+/* Give the guest time to bring its interface up before we wonder why it does not. */
+static void
+watch_settling(struct vhc_device *dev)
+{
+	vhc_loop_cancel(dev->loop, &dev->settle_timer);
+	if (dev->running &&
+	    vhc_loop_timer(dev->loop, DEVICE_SETTLE_MS, on_settled, dev, &dev->settle_timer))
+		log_err(dev->name, "out of memory: cannot watch over the guest's start");
+}
+
+static void
 tell_device(struct vhc_device *dev)
 {
 	bool running = true;
@@ -133,6 +154,7 @@ tell_device(struct vhc_device *dev)
 	if (running == dev->running)
 		return;
 	dev->running = running;
+	watch_settling(dev);
 	if (dev->ops.running)
 		dev->ops.running(dev, running, dev->ops_arg);
 }

@@ -49,6 +49,7 @@ struct vhc_device {
 
 	/* conclusions */
 	bool running;			/* what the application was told last */
+	uint64_t settle_timer;		/* runs for a while after `running` became true */
 	enum vhc_stage stage;
 	char why[VHC_WHY_LEN];
 	char last_refusal[VHC_WHY_LEN];	/* why the latest front-end was dropped, or "" */
@@ -120,6 +121,9 @@ void vhc_queue_set_err(struct vhc_queue *q, int fd);
 
 /* Forget what the front-end said of the ring; `enabled` as well. Stopped before. */
 void vhc_queue_forget(struct vhc_queue *q);
+
+/* Running, and the driver has not made a single buffer available yet. */
+bool vhc_queue_is_untouched(const struct vhc_queue *q);
 
 /* Set up as far as messages go: everything but enabling and the driver. */
 bool vhc_queue_is_set_up(const struct vhc_queue *q);

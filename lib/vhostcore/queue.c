@@ -97,9 +97,6 @@ queue_start(struct vhc_queue *q)
 	if (vhc_ring_translate(&q->ring, &q->claim, dev->map, q->obstacle))
 		return false;
 	q->obstacle[0] = '\0';
-	if (vhc_ring_looks_unshared(&q->ring))
-		log_warn(dev->name, "ring %u: the guest's writes may not reach us; if no packet "
-			 "moves, its memory is not shared (QEMU: share=on)", q->index);
 	vhc_ring_start(&q->ring);
 	if (q->ring.avail_idx != q->base)
 		log_info(dev->name,
@@ -126,6 +123,12 @@ vhc_queue_stop(struct vhc_queue *q)
 	q->base = q->ring.avail_idx;
 	q->running = false;
 	return true;
+}
+
+bool
+vhc_queue_is_untouched(const struct vhc_queue *q)
+{
+	return q->running && q->ring.avail_idx == 0 && guest_load16(&q->ring.g_avail->idx) == 0;
 }
 
 bool

@@ -84,6 +84,15 @@ why_ring(const struct vhc_device *dev, const struct vhc_queue *q, char *why)
 		   nr, dev->nr_rings, q->index, lacks);
 }
 
+static bool
+is_untouched(const struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->cls->nr_vital_rings; i++)
+		if (!vhc_queue_is_untouched(dev->queues[i]))
+			return false;
+	return true;
+}
+
 static enum vhc_stage
 why_running(const struct vhc_device *dev, char *why)
 {
@@ -96,6 +105,11 @@ why_running(const struct vhc_device *dev, char *why)
 				   "the driver in the guest to set it up anew",
 				   i, vhc_fault_text(ld_relaxed(&q->faults.last)));
 	}
+	if (!dev->settle_timer && is_untouched(dev))
+		return say(why, VHC_STAGE_RUNNING,
+			   "running, but the guest has posted no buffers: bring its interface up; if it "
+			   "is up, its memory is not shared with us: add share=on to QEMU's -object "
+			   "memory-backend-...");
 	return say(why, VHC_STAGE_RUNNING, "running");
 }
 
@@ -112,8 +126,10 @@ vhc_device_why(const struct vhc_device *dev, char *why)
 			   "features yet: is the driver in the guest loaded?",
 			   (int)dev->peer);
 	if (!dev->map)
-		return say(why, VHC_STAGE_FEATURES, "features are agreed on; the front-end has not "
-			   "shared the guest's memory yet");
+		return say(why, VHC_STAGE_FEATURES,
+			   "features are agreed on, but the front-end has not shared the guest's memory; "
+			   "if it does not soon, give QEMU -object memory-backend-memfd,id=mem,size=...,"
+			   "share=on -numa node,memdev=mem");
 	for (uint16_t i = 0; i < nr_vital; i++) {
 		const struct vhc_queue *q = dev->queues[i];
 

@@ -116,7 +116,6 @@ def test_guests_outlive_the_back_end(folder):
 
 @pytest.mark.parametrize("share", [
     pytest.param(None, id="no-memory-backend"), pytest.param("off", id="share-off")])
-@pytest.mark.xfail(strict=True, reason="/vhostx/why does not name the QEMU option yet: remove this mark when it does")
 def test_private_memory_is_named(folder, ours_only, share):
     """Without shared memory nothing can flow: the port says which QEMU option is missing."""
     with ports(folder) as switch:

@@ -11,8 +11,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "../mem/guest.h"
 
@@ -87,15 +85,4 @@ vhc_ring_start(struct ring *r)
 	r->nr_staged = 0;
 	r->signalled_valid = false;
 	r->broken = false;
-}
-
-bool
-vhc_ring_looks_unshared(const struct ring *r)
-{
-	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	unsigned char resident = 1;
-
-	if (mincore((void *)((uintptr_t)r->g_desc & ~(page - 1)), 1, &resident) < 0)
-		return false;
-	return !(resident & 1);
 }

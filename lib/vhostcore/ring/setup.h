@@ -38,7 +38,4 @@ int vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const str
  */
 void vhc_ring_start(struct ring *r);
 
-/* The pages behind the ring are not there yet: the guest's writes go elsewhere. */
-bool vhc_ring_looks_unshared(const struct ring *r);
-
 #endif
