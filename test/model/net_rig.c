@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * net_rig.c - build a device without a socket, and packets for it.
+ */
+#include "net_rig.h"
+
+#include <sched.h>
+#include <sys/eventfd.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+
+#include "base/fd.h"
+
+#define TX_RING_AT	GUEST_LOW_AT
+#define RX_RING_AT	(GUEST_LOW_AT + UINT64_C(0x200000))
+
+/* EAL makes <folder>/dpdk/rte and leaves it behind. */
+static char runtime_folder[] = "/tmp/vhostx-unit-XXXXXX";
+
+static void
+remove_runtime_folder(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/dpdk/rte", runtime_folder);
+	rmdir(path);
+	snprintf(path, sizeof(path), "%s/dpdk", runtime_folder);
+	rmdir(path);
+	rmdir(runtime_folder);
+}
+
+void
+net_rig_eal(const char *program)
+{
+	char *args[] = {
+		(char *)(uintptr_t)program, "--no-huge", "--no-pci", "--no-shconf", "-m", "128",
+		"--no-telemetry", "--log-level=error", "--lcores=0@0",
+	};
+	cpu_set_t cpus;
+
+	CHECK(mkdtemp(runtime_folder));
+	CHECK_EQ(setenv("RUNTIME_DIRECTORY", runtime_folder, 1), 0);
+	CHECK_EQ(atexit(remove_runtime_folder), 0);
+	CHECK_EQ(sched_getaffinity(0, sizeof(cpus), &cpus), 0);
+	CHECK(rte_eal_init((int)VHC_ARRAY_LEN(args), args) >= 0);
+	/* EAL has bound this thread to a CPU; a test's other threads want one of their own. */
+	CHECK_EQ(sched_setaffinity(0, sizeof(cpus), &cpus), 0);
+	CHECK_EQ(vhc_gate_setup(), 0);
+}
+
+int
+net_rig_main(char **argv, const struct test *tests, size_t nr)
+{
+	int rc;
+
+	net_rig_eal(argv[0]);
+	rc = run_tests(tests, nr);
+	rte_eal_cleanup();
+	return rc;
+}
+
+/* ---- open and close ------------------------------------------------------------------------- */
+
+static int
+new_eventfd(void)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	CHECK(fd >= 0);
+	return fd;
+}
+
+/* What the messages of a front-end would have led to. */
+static void
+attach_queue(struct net_rig *rig, struct vhc_queue *q, const struct driver *d)
+{
+	q->claim = driver_claim(d, false);
+	q->has_num = q->has_addr = q->started = q->enabled = true;
+	CHECK(vhc_queue_update(q));
+	CHECK(q->running);
+	rig_nr_signals(rig->call[q->index]);
+}
+
+static void
+open_rings(struct net_rig *rig, uint16_t size, uint16_t first_idx)
+{
+	bool event_idx = rig->dev->features & RIG_EVENT_IDX;
+
+	driver_init(&rig->tx, &rig->guest, TX_RING_AT, size, event_idx, first_idx);
+	driver_init(&rig->rx, &rig->guest, RX_RING_AT, size, event_idx, first_idx);
+	attach_queue(rig, rig->pull, &rig->tx);
+	attach_queue(rig, rig->push, &rig->rx);
+}
+
+static void
+close_rings(struct net_rig *rig)
+{
+	vhc_queue_stop(rig->pull);
+	vhc_queue_stop(rig->push);
+	driver_fini(&rig->tx);
+	driver_fini(&rig->rx);
+}
+
+static void
+open_device(struct net_rig *rig, const struct net_rig_conf *conf)
+{
+	const struct vhc_server_opts opts = {
+		.name = "rig", .path = "none", .nr_rings = 2, .cls = vhc_net_class(),
+	};
+
+	CHECK_EQ(vhc_loop_get(&rig->loop), 0);
+	CHECK_EQ(vhc_device_create(&opts, NULL, rig->loop, &rig->dev), 0);
+	vhc_map_ref(rig->guest.map);
+	vhc_device_set_map(rig->dev, rig->guest.map);
+	rig->dev->features = conf->features;
+	rig->dev->has_features = true;
+	rig->push = vhc_device_queue(rig->dev, 0);
+	rig->pull = vhc_device_queue(rig->dev, 1);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct vhc_queue *q = vhc_device_queue(rig->dev, (uint16_t)i);
+
+		rig->call[i] = new_eventfd();
+		rig->err[i] = new_eventfd();
+		if (!conf->no_call_fd)
+			vhc_queue_set_call(q, dup(rig->call[i]));
+		vhc_queue_set_err(q, dup(rig->err[i]));
+	}
+}
+
+void
+net_rig_open(struct net_rig *rig, const struct net_rig_conf *conf)
+{
+	uint16_t room = conf->room ? conf->room : 2048;
+	struct vhc_net_pull_conf pull = { .port = 7, .csum_flags = conf->csum_flags };
+
+	*rig = (struct net_rig){ .hdr_len = VIRTIO_NET_HDR_LEN_LEGACY };
+	if (conf->features & (RIG_MODERN | RIG_MERGEABLE))
+		rig->hdr_len = VIRTIO_NET_HDR_LEN;
+	guest_init(&rig->guest);
+	rig->pool = rte_pktmbuf_pool_create("rig", conf->nr_mbufs ? conf->nr_mbufs : 1023, 32, 0,
+					    (uint16_t)(room + RTE_PKTMBUF_HEADROOM), -1);
+	CHECK(rig->pool);
+	open_device(rig, conf);
+	pull.pool = rig->pool;
+	CHECK_EQ(vhc_net_pull_setup(rig->pull, &pull), 0);
+	open_rings(rig, conf->ring_size ? conf->ring_size : 256, conf->first_idx);
+}
+
+void
+net_rig_close(struct net_rig *rig)
+{
+	close_rings(rig);
+	vhc_device_set_map(rig->dev, NULL);
+	vhc_device_destroy(rig->dev);
+	vhc_loop_put(rig->loop);
+	for (unsigned int i = 0; i < 2; i++) {
+		fd_close(&rig->call[i]);
+		fd_close(&rig->err[i]);
+	}
+	CHECK_EQ(rte_mempool_in_use_count(rig->pool), 0);
+	rte_mempool_free(rig->pool);
+	guest_fini(&rig->guest);
+}
+
+void
+net_rig_restart(struct net_rig *rig)
+{
+	uint16_t size = rig->tx.size;
+
+	close_rings(rig);
+	open_rings(rig, size, 0);
+}
+
+/* ---- the guest's side ----------------------------------------------------------------------- */
+
+void
+rig_frame(uint8_t *frame, uint32_t seed, uint32_t len)
+{
+	pattern_fill(frame, seed, len);
+	if (len)
+		frame[0] &= 0xfe;
+}
+
+void
+rig_write_packet(struct net_rig *rig, uint64_t at, const struct virtio_net_hdr *hdr, uint32_t seed,
+		 uint32_t len)
+{
+	static const struct virtio_net_hdr no_offload;
+	static uint8_t frame[RIG_FRAME_MAX];
+
+	CHECK(len <= sizeof(frame));
+	rig_frame(frame, seed, len);
+	guest_write(&rig->guest, at, hdr ? hdr : &no_offload, rig->hdr_len);
+	guest_write(&rig->guest, at + rig->hdr_len, frame, len);
+}
+
+uint16_t
+rig_send(struct net_rig *rig, uint32_t seed, uint32_t len)
+{
+	uint32_t total = rig->hdr_len + len;
+	const struct piece piece = { guest_alloc(&rig->guest, total), total, false };
+
+	rig_write_packet(rig, piece.at, NULL, seed, len);
+	return driver_post(&rig->tx, &piece, 1);
+}
+
+void
+rig_offer(struct net_rig *rig, unsigned int nr, uint32_t len)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		const struct piece piece = { guest_alloc(&rig->guest, len), len, true };
+
+		guest_fill(&rig->guest, piece.at, 0xcc, len);
+		driver_post(&rig->rx, &piece, 1);
+	}
+}
+
+/* ---- our side ------------------------------------------------------------------------------- */
+
+void
+rig_mbuf_read(const struct rte_mbuf *m, void *dst)
+{
+	uint32_t left = m->pkt_len, done = 0;
+	uint16_t nr_segs = m->nb_segs;
+
+	for (; m; m = m->next, nr_segs--) {
+		CHECK(m->data_len <= left);
+		CHECK_EQ(rte_mbuf_refcnt_read(m) > 0, 1);
+		memcpy((uint8_t *)dst + done, rte_pktmbuf_mtod(m, const void *), m->data_len);
+		done += m->data_len;
+		left -= m->data_len;
+	}
+	CHECK_EQ(left, 0);
+	CHECK_EQ(nr_segs, 0);
+}
+
+void
+rig_take_frame(struct rte_mbuf *m, uint32_t seed, uint32_t len)
+{
+	static uint8_t expected[RIG_FRAME_MAX], got[RIG_FRAME_MAX];
+
+	CHECK_EQ(m->pkt_len, len);
+	CHECK_EQ(m->port, 7);
+	rig_frame(expected, seed, len);
+	rig_mbuf_read(m, got);
+	CHECK_EQ(memcmp(got, expected, len), 0);
+	rte_pktmbuf_free(m);
+}
+
+struct rte_mbuf *
+rig_mbuf(struct net_rig *rig, uint32_t seed, uint32_t len, uint32_t seg_len)
+{
+	static uint8_t frame[RIG_FRAME_MAX];
+	uint32_t room = rte_pktmbuf_data_room_size(rig->pool) - RTE_PKTMBUF_HEADROOM, done = 0;
+	struct rte_mbuf *first = NULL;
+
+	CHECK(len <= sizeof(frame));
+	rig_frame(frame, seed, len);
+	if (!seg_len || seg_len > room)
+		seg_len = room;
+	do {
+		uint32_t part = RTE_MIN(seg_len, len - done);
+		struct rte_mbuf *m = rte_pktmbuf_alloc(rig->pool);
+
+		CHECK(m);
+		memcpy(rte_pktmbuf_append(m, (uint16_t)part), frame + done, part);
+		if (first)
+			CHECK_EQ(rte_pktmbuf_chain(first, m), 0);
+		else
+			first = m;
+		done += part;
+	} while (done < len);
+	return first;
+}
+
+struct vhc_net_stats
+rig_stats(const struct vhc_queue *q)
+{
+	struct vhc_net_stats stats;
+
+	vhc_net_queue_stats(q, &stats);
+	return stats;
+}
+
+uint64_t
+rig_nr_faults(const struct vhc_queue *q)
+{
+	uint64_t nr = 0;
+
+	for (unsigned int i = 0; i < vhc_nr_faults(); i++)
+		nr += vhc_queue_faults(q, i);
+	return nr;
+}
+
+uint64_t
+rig_nr_signals(int fd)
+{
+	uint64_t nr;
+
+	return read(fd, &nr, sizeof(nr)) == (ssize_t)sizeof(nr) ? nr : 0;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * net_rig.h - a network device with one queue pair, wired to a model guest instead of a socket.
+ *
+ * Knows:   device, queue and net rooms of the library; guest_split.h.
+ * Trusts:  nothing to trust: what goes wrong ends the test.
+ * Runs on: the test's thread.
+ *
+ * "tx" and "rx" are the guest's words: tx is the ring we pull from, rx the one we push to.
+ */
+#ifndef TEST_MODEL_NET_RIG_H
+#define TEST_MODEL_NET_RIG_H
+
+#include "device.h"
+#include "guest_split.h"
+#include "net/net.h"
+#include "unit/check.h"
+
+/* Feature bits most tests want; the long header comes with VERSION_1. */
+#define RIG_MODERN	BIT64(VIRTIO_F_VERSION_1_BIT)
+#define RIG_LEGACY	UINT64_C(0)
+#define RIG_INDIRECT	BIT64(VIRTIO_F_INDIRECT_DESC_BIT)
+#define RIG_EVENT_IDX	BIT64(VIRTIO_F_EVENT_IDX_BIT)
+#define RIG_CSUM	BIT64(VIRTIO_NET_F_CSUM_BIT)
+#define RIG_GUEST_CSUM	BIT64(VIRTIO_NET_F_GUEST_CSUM_BIT)
+#define RIG_MERGEABLE	BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT)
+
+#define RIG_FRAME_MAX	(65535 + 18)
+
+struct net_rig_conf {
+	uint64_t features;
+	uint16_t ring_size;	/* 0: 256 */
+	uint16_t first_idx;	/* of both rings */
+	uint16_t nr_mbufs;	/* 0: 1023 */
+	uint16_t room;		/* bytes a fresh mbuf takes; 0: 2048 */
+	bool csum_flags;
+	bool no_call_fd;
+};
+
+struct net_rig {
+	struct guest guest;
+	struct driver tx;
+	struct driver rx;
+	struct loop *loop;
+	struct vhc_device *dev;
+	struct vhc_queue *pull;
+	struct vhc_queue *push;
+	struct rte_mempool *pool;
+	uint16_t hdr_len;
+	int call[2];		/* eventfds, by ring index: 0 rx, 1 tx */
+	int err[2];
+};
+
+/* Start EAL without huge pages, devices or files. Once, before anything else. */
+void net_rig_eal(const char *program);
+
+/* main() of a program of tests that use rigs. */
+int net_rig_main(char **argv, const struct test *tests, size_t nr);
+
+void net_rig_open(struct net_rig *rig, const struct net_rig_conf *conf);
+
+/* Also checks that every mbuf came home. */
+void net_rig_close(struct net_rig *rig);
+
+/* Stop both rings, start them with fresh ones. Counters stay. */
+void net_rig_restart(struct net_rig *rig);
+
+/* ---- the guest's side ----------------------------------------------------------------------- */
+
+/* Frame `seed`: a unicast destination, then the pattern. */
+void rig_frame(uint8_t *frame, uint32_t seed, uint32_t len);
+
+/* Write header (NULL: zeros) and frame `seed` to `at`. */
+void rig_write_packet(struct net_rig *rig, uint64_t at, const struct virtio_net_hdr *hdr,
+		      uint32_t seed, uint32_t len);
+
+/* Post frame `seed` for transmission, header and frame in one descriptor. Returns the chain's id. */
+uint16_t rig_send(struct net_rig *rig, uint32_t seed, uint32_t len);
+
+/* Post `nr` receive buffers of `len` bytes in one descriptor each; they are filled with 0xcc. */
+void rig_offer(struct net_rig *rig, unsigned int nr, uint32_t len);
+
+/* ---- our side ------------------------------------------------------------------------------- */
+
+/* The mbuf holds exactly frame `seed` and is freed. */
+void rig_take_frame(struct rte_mbuf *m, uint32_t seed, uint32_t len);
+
+/* A fresh mbuf with frame `seed`, in segments of at most `seg_len` bytes (0: as few as possible). */
+struct rte_mbuf *rig_mbuf(struct net_rig *rig, uint32_t seed, uint32_t len, uint32_t seg_len);
+
+/* Bytes of an mbuf, over all its segments. */
+void rig_mbuf_read(const struct rte_mbuf *m, void *dst);
+
+struct vhc_net_stats rig_stats(const struct vhc_queue *q);
+
+/* Guest faults of all kinds on a queue. */
+uint64_t rig_nr_faults(const struct vhc_queue *q);
+
+/* Signals that arrived on an eventfd since the last look. */
+uint64_t rig_nr_signals(int fd);
+
+#endif
