@@ -24,8 +24,15 @@ struct bench_path {
 	uint64_t rx_offloads;	/* of the front-end's port: some choose its receive function */
 };
 
-/* A back-end port and the front-end port attached to it. */
+/*
+ * A back-end port and the front-end port attached to it. Each use has a pool of its own: with one for
+ * all, the level of its per-core cache decides whether a round pays for flushing it, and a driver
+ * that frees in bulk is measured by luck.
+ */
 struct bench_pair {
+	struct rte_mempool *back_pool;
+	struct rte_mempool *front_pool;
+	struct rte_mempool *sent_pool;	/* packets we make */
 	uint16_t back;
 	uint16_t front;
 	char back_name[32];
@@ -54,11 +61,10 @@ extern const struct bench_path bench_paths[];
 extern const unsigned int bench_nr_paths;
 
 /* 0, or -1 after a sentence on stderr. */
-int bench_pair_open(struct bench_pair *pair, const char *driver, const struct bench_path *path,
-		    struct rte_mempool *pool);
+int bench_pair_open(struct bench_pair *pair, const char *driver, const struct bench_path *path);
 void bench_pair_close(struct bench_pair *pair);
 
-int bench_round(const struct bench_pair *pair, struct rte_mempool *pool, uint32_t size,
-		unsigned int nr_bursts, struct bench_sample *sample);
+int bench_round(const struct bench_pair *pair, uint32_t size, unsigned int nr_bursts,
+		struct bench_sample *sample);
 
 #endif

@@ -19,11 +19,9 @@
 #include <unistd.h>
 
 #include <rte_eal.h>
-#include <rte_mbuf.h>
 #include <rte_version.h>
 
 #define MAX_ROUNDS 1000
-#define POOL_MBUFS 8191
 
 static const char usage[] =
 	"usage: vhostx-bench [--paths A,B] [--sizes 64,1518] [--rounds N] [--bursts N]\n"
@@ -218,7 +216,7 @@ wants_path(const struct bench_options *o, const char *name)
 }
 
 static int
-measure(const struct bench_options *o, const struct bench_pair *pairs, struct rte_mempool *pool,
+measure(const struct bench_options *o, const struct bench_pair *pairs,
 	const struct bench_path *path, FILE *json)
 {
 	static struct bench_sample samples[MAX_ROUNDS][2];
@@ -226,12 +224,12 @@ measure(const struct bench_options *o, const struct bench_pair *pairs, struct rt
 
 	for (unsigned int s = 0; s < o->nr_sizes; s++) {
 		for (int d = 0; d < 2; d++)
-			if (bench_round(&pairs[d], pool, o->sizes[s], o->nr_bursts, &warm_up))
+			if (bench_round(&pairs[d], o->sizes[s], o->nr_bursts, &warm_up))
 				return -1;
 		for (unsigned int i = 0; i < o->nr_rounds; i++)
 			for (int d = 0; d < 2; d++)
 				/* Who goes first alternates too. */
-				if (bench_round(&pairs[(i + d) & 1], pool, o->sizes[s],
+				if (bench_round(&pairs[(i + d) & 1], o->sizes[s],
 						o->nr_bursts, &samples[i][(i + d) & 1]))
 					return -1;
 		report(path, o->sizes[s], (const struct bench_sample(*)[2])samples, o->nr_rounds,
@@ -243,15 +241,14 @@ measure(const struct bench_options *o, const struct bench_pair *pairs, struct rt
 static int
 run_path(const struct bench_options *o, const struct bench_path *path, FILE *json)
 {
-	struct rte_mempool *pool = rte_mempool_lookup("bench");
 	struct bench_pair pairs[2];
 	int rc = 0;
 
 	for (int d = 0; d < 2 && rc == 0; d++)
-		rc = bench_pair_open(&pairs[d], o->drivers[d], path, pool);
+		rc = bench_pair_open(&pairs[d], o->drivers[d], path);
 	if (rc)
 		return rc;
-	rc = measure(o, pairs, pool, path, json);
+	rc = measure(o, pairs, path, json);
 	for (int d = 0; d < 2; d++)
 		bench_pair_close(&pairs[d]);
 	return rc;
@@ -293,11 +290,6 @@ main(int argc, char **argv)
 		return 2;
 	}
 	eal_start(argv[0], argc - used, argv + used);
-	if (!rte_pktmbuf_pool_create("bench", POOL_MBUFS, 250, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-				     SOCKET_ID_ANY)) {
-		fprintf(stderr, "no memory for mbufs: give EAL more, e.g. -- --no-huge -m512\n");
-		return 1;
-	}
 	if (json)
 		fputs("[", json);
 	rc = run(&o, json);

@@ -15,9 +15,12 @@
 #include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_ethdev.h>
+#include <rte_mbuf.h>
 
 #define RING_ENTRIES 256
 #define LINK_WAIT_MS 5000
+#define POOL_MBUFS 2047
+#define POOL_CACHE 250
 
 const struct bench_path bench_paths[] = {
 	{ "split-mergeable", "packed_vq=0,mrg_rxbuf=1,in_order=0", 0 },
@@ -75,9 +78,31 @@ wait_for_link(uint16_t port)
 	return -1;
 }
 
+static struct rte_mempool *
+pool_create(const char *use, unsigned int nr)
+{
+	char name[RTE_MEMPOOL_NAMESIZE];
+	struct rte_mempool *pool;
+
+	snprintf(name, sizeof(name), "%s%u", use, nr);
+	pool = rte_pktmbuf_pool_create(name, POOL_MBUFS, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+				       SOCKET_ID_ANY);
+	if (!pool)
+		fprintf(stderr, "no memory for mbufs: give EAL more, e.g. -- --no-huge -m512\n");
+	return pool;
+}
+
+static int
+pools_create(struct bench_pair *pair, unsigned int nr)
+{
+	pair->back_pool = pool_create("back", nr);
+	pair->front_pool = pair->back_pool ? pool_create("front", nr) : NULL;
+	pair->sent_pool = pair->front_pool ? pool_create("sent", nr) : NULL;
+	return pair->sent_pool ? 0 : -1;
+}
+
 int
-bench_pair_open(struct bench_pair *pair, const char *driver, const struct bench_path *path,
-		struct rte_mempool *pool)
+bench_pair_open(struct bench_pair *pair, const char *driver, const struct bench_path *path)
 {
 	static unsigned int nr_made;
 	unsigned int nr = nr_made++;
@@ -88,14 +113,16 @@ bench_pair_open(struct bench_pair *pair, const char *driver, const struct bench_
 	snprintf(pair->back_name, sizeof(pair->back_name), "%s%u", driver, nr);
 	snprintf(pair->front_name, sizeof(pair->front_name), "net_virtio_user%u", nr);
 	unlink(socket_path);
+	if (pools_create(pair, nr))
+		return -1;
 
 	snprintf(args, sizeof(args), "iface=%s,queues=1", socket_path);
-	if (port_plug(pair->back_name, args, &pair->back) || port_start(pair->back, pool, 0, 0))
+	if (port_plug(pair->back_name, args, &pair->back) || port_start(pair->back, pair->back_pool, 0, 0))
 		return -1;
 	snprintf(args, sizeof(args), "path=%s,queues=1,queue_size=%d,%s", socket_path, RING_ENTRIES,
 		 path->virtio_args);
 	if (port_plug(pair->front_name, args, &pair->front) ||
-	    port_start(pair->front, pool, path->rx_offloads,
+	    port_start(pair->front, pair->front_pool, path->rx_offloads,
 		       RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM))
 		return -1;
 	return wait_for_link(pair->back);
@@ -110,4 +137,7 @@ bench_pair_close(struct bench_pair *pair)
 	rte_eth_dev_stop(pair->back);
 	rte_eth_dev_close(pair->back);
 	rte_eal_hotplug_remove("vdev", pair->back_name);
+	rte_mempool_free(pair->sent_pool);
+	rte_mempool_free(pair->front_pool);
+	rte_mempool_free(pair->back_pool);
 }

@@ -48,14 +48,13 @@ drain(uint16_t port)
 }
 
 static int
-pull_once(const struct bench_pair *pair, struct rte_mempool *pool, uint32_t size, uint64_t *cycles,
-	  uint64_t *packets)
+pull_once(const struct bench_pair *pair, uint32_t size, uint64_t *cycles, uint64_t *packets)
 {
 	struct rte_mbuf *mbufs[BENCH_BURST];
 	uint16_t nr_sent, nr;
 	uint64_t before;
 
-	if (packets_make(pool, mbufs, size))
+	if (packets_make(pair->sent_pool, mbufs, size))
 		return -1;
 	nr_sent = rte_eth_tx_burst(pair->front, 0, mbufs, BENCH_BURST);
 	rte_pktmbuf_free_bulk(mbufs + nr_sent, BENCH_BURST - nr_sent);
@@ -68,14 +67,13 @@ pull_once(const struct bench_pair *pair, struct rte_mempool *pool, uint32_t size
 }
 
 static int
-push_once(const struct bench_pair *pair, struct rte_mempool *pool, uint32_t size, uint64_t *cycles,
-	  uint64_t *packets)
+push_once(const struct bench_pair *pair, uint32_t size, uint64_t *cycles, uint64_t *packets)
 {
 	struct rte_mbuf *mbufs[BENCH_BURST];
 	uint64_t before;
 	uint16_t nr;
 
-	if (packets_make(pool, mbufs, size))
+	if (packets_make(pair->sent_pool, mbufs, size))
 		return -1;
 	before = rte_rdtsc_precise();
 	nr = rte_eth_tx_burst(pair->back, 0, mbufs, BENCH_BURST);
@@ -101,15 +99,15 @@ idle_cycles(const struct bench_pair *pair)
 }
 
 int
-bench_round(const struct bench_pair *pair, struct rte_mempool *pool, uint32_t size,
-	    unsigned int nr_bursts, struct bench_sample *sample)
+bench_round(const struct bench_pair *pair, uint32_t size, unsigned int nr_bursts,
+	    struct bench_sample *sample)
 {
 	uint64_t pull = 0, push = 0, nr_pulled = 0, nr_pushed = 0;
 
 	drain(pair->back);
 	for (unsigned int i = 0; i < nr_bursts; i++)
-		if (pull_once(pair, pool, size, &pull, &nr_pulled) ||
-		    push_once(pair, pool, size, &push, &nr_pushed))
+		if (pull_once(pair, size, &pull, &nr_pulled) ||
+		    push_once(pair, size, &push, &nr_pushed))
 			return -1;
 	drain(pair->back);
 	if (nr_pulled < nr_bursts * BENCH_BURST / 2 || nr_pushed < nr_bursts * BENCH_BURST / 2) {
