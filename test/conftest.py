@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What all tests share: which build they test, and that none of them runs for ever."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+DEFAULT_SECONDS = 300
+
+
+def pytest_addoption(parser):
+    parser.addoption("--build", metavar="DIR", default=None,
+                     help="build folder to test (default: $VHOSTX_BUILD, else build/)")
+
+
+def pytest_configure(config):
+    """Every test, and every helper in devtools/lab, finds the build folder in the environment."""
+    chosen = config.getoption("--build") or os.environ.get("VHOSTX_BUILD") or REPO / "build"
+    os.environ["VHOSTX_BUILD"] = str(Path(chosen).resolve())
+
+
+def pytest_report_header():
+    return f"build folder: {os.environ['VHOSTX_BUILD']}"
+
+
+@pytest.fixture(scope="session")
+def build_dir() -> Path:
+    return Path(os.environ["VHOSTX_BUILD"])
+
+
+@pytest.fixture(autouse=True)
+def time_limit(request):
+    """A test that hangs fails; @pytest.mark.limit(SECONDS) where DEFAULT_SECONDS do not do."""
+    marker = request.node.get_closest_marker("limit")
+    seconds = marker.args[0] if marker else DEFAULT_SECONDS
+
+    def too_long(_signal, _frame):
+        pytest.fail(f"still running after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)

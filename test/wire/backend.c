@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * backend.c - a back-end process to play front-end against: ports as told, questions on stdin.
+ *
+ * Knows:   the public headers only. No EAL runs: packets come from one static mbuf that is never
+ *          freed for good.
+ * Trusts:  the test that started it; it ends when that one does (end of stdin) or after LIFETIME_S.
+ * Runs on: the main thread; log lines and events come from the control thread, on stderr.
+ *
+ * usage: backend server|client:RINGS:PATH...
+ *
+ * One line of JSON a question: "info PORT", "queue PORT RING", "push PORT RING COUNT", "quit".
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vhostcore_net.h"
+
+#define PORTS_MAX	16
+#define LIFETIME_S	900
+#define FRAME_LEN	60
+#define PUSH_MAX	256
+
+static struct vhc_server *servers[PORTS_MAX];
+static char names[PORTS_MAX][16];
+static unsigned int nr_servers;
+
+/* ---- what the control thread says ----------------------------------------------------------- */
+
+static void
+print_log(enum vhc_log_level level, const char *line, void *arg)
+{
+	static const char *const levels[] = { "error", "warning", "notice", "info", "debug" };
+
+	(void)arg;
+	fprintf(stderr, "log %s %s\n", levels[level], line);
+}
+
+static void
+on_running(struct vhc_device *dev, bool running, void *arg)
+{
+	(void)dev;
+	fprintf(stderr, "event %s running %d\n", (const char *)arg, running);
+}
+
+static void
+on_queue_changed(struct vhc_device *dev, uint16_t ring, bool usable, void *arg)
+{
+	(void)dev;
+	fprintf(stderr, "event %s queue %u usable %d\n", (const char *)arg, ring, usable);
+}
+
+static void
+on_mtu_changed(struct vhc_device *dev, uint16_t mtu, void *arg)
+{
+	(void)dev;
+	fprintf(stderr, "event %s mtu %u\n", (const char *)arg, mtu);
+}
+
+static const struct vhc_device_ops ops = {
+	.running = on_running,
+	.queue_changed = on_queue_changed,
+	.mtu_changed = on_mtu_changed,
+};
+
+/* ---- JSON ----------------------------------------------------------------------------------- */
+
+static void
+print_text(const char *key, const char *text)
+{
+	printf("\"%s\":\"", key);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			putchar('\\');
+		putchar(*text);
+	}
+	printf("\",");
+}
+
+static void
+print_number(const char *key, uint64_t value)
+{
+	printf("\"%s\":%" PRIu64 ",", key, value);
+}
+
+static void
+print_bool(const char *key, bool value)
+{
+	printf("\"%s\":%s,", key, value ? "true" : "false");
+}
+
+static void
+print_info(struct vhc_device *dev)
+{
+	struct vhc_device_info info;
+
+	vhc_device_info(dev, &info);
+	print_text("name", info.name);
+	print_text("path", info.path);
+	print_text("stage", vhc_stage_name(info.stage));
+	print_text("why", info.why);
+	print_number("features", info.features);
+	print_number("offered", info.offered);
+	print_number("protocol_features", info.protocol_features);
+	print_number("mtu", info.mtu);
+	print_number("status", info.status);
+	print_number("nr_rings", info.nr_rings);
+	print_number("nr_regions", info.nr_regions);
+	print_number("nr_connects", info.nr_connects);
+}
+
+static void
+print_faults(const struct vhc_queue *q)
+{
+	const char *before = "";
+
+	printf("\"faults\":{");
+	for (unsigned int i = 0; i < vhc_nr_faults(); i++) {
+		uint64_t nr = vhc_queue_faults(q, i);
+
+		if (!nr)
+			continue;
+		printf("%s\"%s\":%" PRIu64, before, vhc_fault_name(i), nr);
+		before = ",";
+	}
+	printf("},");
+}
+
+static void
+print_queue(struct vhc_queue *q)
+{
+	struct vhc_queue_info info;
+
+	vhc_queue_info(q, &info);
+	print_number("index", info.index);
+	print_number("size", info.size);
+	print_bool("started", info.started);
+	print_bool("enabled", info.enabled);
+	print_bool("running", info.running);
+	print_bool("broken", info.broken);
+	print_bool("event_idx", info.event_idx);
+	print_bool("indirect", info.indirect);
+	print_number("avail_idx", info.avail_idx);
+	print_number("used_idx", info.used_idx);
+	print_number("available", vhc_queue_nr_available(q));
+	print_text("last_fault", info.last_fault ? info.last_fault : "");
+	print_faults(q);
+}
+
+/* ---- packets -------------------------------------------------------------------------------- */
+
+/* More references than any push drops: the library frees what it consumed, and nothing is freed. */
+static void
+print_push(struct vhc_queue *q, unsigned int count)
+{
+	static uint8_t frame[FRAME_LEN];
+	static struct rte_mbuf packet;
+	struct rte_mbuf *packets[PUSH_MAX];
+
+	if (count > PUSH_MAX)
+		count = PUSH_MAX;
+	memset(frame, 0x5a, sizeof(frame));
+	packet.buf_addr = frame;
+	packet.nb_segs = 1;
+	packet.data_len = packet.pkt_len = sizeof(frame);
+	rte_mbuf_refcnt_set(&packet, 2 * PUSH_MAX);
+	for (unsigned int i = 0; i < count; i++)
+		packets[i] = &packet;
+	print_number("pushed", vhc_net_push(q, packets, (uint16_t)count));
+}
+
+/* ---- questions ------------------------------------------------------------------------------ */
+
+static void
+answer(const char *line)
+{
+	char verb[16] = "";
+	unsigned int port = 0, ring = 0, count = 0;
+	struct vhc_device *dev;
+	struct vhc_queue *q;
+
+	sscanf(line, "%15s %u %u %u", verb, &port, &ring, &count);
+	dev = port < nr_servers ? vhc_server_device(servers[port]) : NULL;
+	q = dev ? vhc_device_queue(dev, (uint16_t)ring) : NULL;
+	printf("{");
+	if (!strcmp(verb, "info") && dev)
+		print_info(dev);
+	else if (!strcmp(verb, "queue") && q)
+		print_queue(q);
+	else if (!strcmp(verb, "push") && q)
+		print_push(q, count);
+	else
+		print_text("error", "no such question, port or ring");
+	printf("\"ok\":true}\n");
+	fflush(stdout);
+}
+
+/* ---- ports ---------------------------------------------------------------------------------- */
+
+static int
+start_port(char *spec)
+{
+	char role[8], path[128];
+	unsigned int nr_rings;
+	struct vhc_server_opts opts = {
+		.cls = vhc_net_class(),
+		.ops = &ops,
+		.path = path,
+	};
+	int rc;
+
+	if (nr_servers == PORTS_MAX || sscanf(spec, "%7[a-z]:%u:%127s", role, &nr_rings, path) != 3)
+		return -1;
+	snprintf(names[nr_servers], sizeof(names[0]), "port%u", nr_servers);
+	opts.name = opts.ops_arg = names[nr_servers];
+	opts.role = strcmp(role, "client") ? VHC_ROLE_SERVER : VHC_ROLE_CLIENT;
+	opts.nr_rings = (uint16_t)nr_rings;
+	rc = vhc_server_create(&opts, &servers[nr_servers]);
+	return rc ? rc : vhc_server_start(servers[nr_servers++]);
+}
+
+int
+main(int argc, char **argv)
+{
+	char line[128];
+
+	alarm(LIFETIME_S);
+	setvbuf(stderr, NULL, _IOLBF, 0);
+	vhc_log_set_sink(print_log, NULL);
+	for (int i = 1; i < argc; i++) {
+		if (start_port(argv[i])) {
+			fprintf(stderr, "backend: cannot start port %s\n", argv[i]);
+			return 1;
+		}
+	}
+	printf("ready\n");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin) && strncmp(line, "quit", 4))
+		answer(line);
+	for (unsigned int i = 0; i < nr_servers; i++)
+		vhc_server_destroy(servers[i]);
+	return 0;
+}

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Wire-level tests: pytest is the front-end, one small process is the back-end.
+
+The process has several ports and serves all tests. On port OTHER a front-end stays attached all the
+time. After each test nothing of it may be left (descriptors, mappings), and the other port must
+still deliver packets.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from backend import BackEnd
+from driver import MEMORY_NAME, Driver, proves_delivery
+from frontend import FrontEnd
+
+MAIN, OTHER, WIDE = range(3)
+NR_RINGS = {MAIN: 4, OTHER: 2, WIDE: 256}
+
+
+def backend_program() -> Path:
+    program = Path(os.environ["VHOSTX_BUILD"]) / "test" / "wire" / "backend"
+    if not program.exists():
+        pytest.fail(f"{program} is not built: meson setup build && ninja -C build", pytrace=False)
+    return program
+
+
+@pytest.fixture(scope="session")
+def session_folder():
+    """Sockets and logs; short, because a socket's path ends at 107 bytes."""
+    made = Path(tempfile.mkdtemp(prefix="vhx-"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+class Bench:
+    """The shared back-end with its bystander, and what it holds when nobody else is attached."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.back = self.bystander = None
+        self.generation = 0
+
+    def path(self, port: int) -> Path:
+        return self.folder / f"{self.generation}-{port}.sock"
+
+    def start(self) -> None:
+        self.generation += 1
+        ports = [f"server:{nr}:{self.path(port)}" for port, nr in NR_RINGS.items()]
+        self.back = BackEnd(backend_program(), self.folder / f"{self.generation}.log", *ports)
+        self.bystander = Driver(FrontEnd.connect(self.path(OTHER))).start()
+        self.nr_fds = self.back.nr_fds()
+        self.nr_mappings = self.back.nr_mappings(MEMORY_NAME)
+
+    def stop(self) -> int:
+        self.bystander.close()
+        return self.back.stop()
+
+    def check_nothing_left(self) -> None:
+        for port in (MAIN, WIDE):
+            self.back.wait_stage("listening", port)
+        # The end of a connection is heard a moment before its descriptor is gone.
+        deadline = time.monotonic() + 2
+        while self.back.nr_fds() != self.nr_fds and time.monotonic() < deadline:
+            time.sleep(0.002)
+        assert self.back.nr_fds() == self.nr_fds, "descriptors were left open"
+        assert self.back.nr_mappings(MEMORY_NAME) == self.nr_mappings, "memory was left mapped"
+
+    def check_bystander(self) -> None:
+        seen = self.back.port(OTHER)
+        assert (seen["stage"], seen["nr_connects"]) == ("running", 1), "another port was disturbed"
+        proves_delivery(self.back, self.bystander, OTHER)
+
+
+@pytest.fixture(scope="session")
+def bench(session_folder):
+    made = Bench(session_folder)
+    made.start()
+    yield made
+    code = made.stop()
+    assert code == 0, made.back.explain("did not end well")
+
+
+@pytest.fixture
+def back(bench):
+    """The back-end. A test that takes it down fails, and the next one gets a new process."""
+    yield bench.back
+    if not bench.back.is_alive():
+        explanation = bench.back.explain("died")
+        bench.stop()
+        bench.start()
+        pytest.fail(explanation, pytrace=False)
+    bench.check_nothing_left()
+    bench.check_bystander()
+
+
+@pytest.fixture
+def connect(bench, back):
+    """connect() is a new connection to MAIN, connect(WIDE) to another port; closed after the test."""
+    opened: list[FrontEnd] = []
+
+    def _connect(port: int = MAIN) -> FrontEnd:
+        opened.append(FrontEnd.connect(bench.path(port)))
+        return opened[-1]
+
+    yield _connect
+    for front in opened:
+        front.close()
+
+
+@pytest.fixture
+def front(connect):
+    return connect()
+
+
+@pytest.fixture
+def make_driver(connect):
+    """make_driver() is a guest on a new connection to MAIN, not started yet."""
+    made: list[Driver] = []
+
+    def _make(port: int = MAIN, nr_rings: int = 2, **options) -> Driver:
+        made.append(Driver(connect(port), nr_rings, **options))
+        return made[-1]
+
+    yield _make
+    for driver in made:
+        driver.close()
+
+
+@pytest.fixture
+def driver(make_driver):
+    return make_driver()
+
+
+@pytest.fixture
+def other_backend(session_folder):
+    """other_backend("client:2:/path") is a process of the test's own; it must end well."""
+    made: list[BackEnd] = []
+
+    def _make(*ports: str) -> BackEnd:
+        log = session_folder / f"own-{len(list(session_folder.iterdir()))}.log"
+        made.append(BackEnd(backend_program(), log, *ports))
+        return made[-1]
+
+    yield _make
+    for back in made:
+        code = back.stop()
+        assert code == 0, back.explain("did not end well")
+
+
+@pytest.fixture
+def folder():
+    made = Path(tempfile.mkdtemp(prefix="vhx-"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
