@@ -11,9 +11,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../ring/split.h"
-#include "stats.h"
-
 #define BIT64(n) (UINT64_C(1) << (n))
 
 /* A bit is here when its code and its tests are. */

@@ -12,8 +12,10 @@
 #include <rte_mbuf.h>
 
 #include "../class.h"
+#include "../ring/split.h"
 #include "../spec/virtio_net.h"
 #include "../vhostcore_net.h"
+#include "stats.h"
 
 /* Packets handled in one pass: enough to hide a miss, small enough for the first-level cache. */
 #define NET_RUN 32
@@ -56,5 +58,17 @@ vhc_burst_t vhc_net_push_burst(const struct net_queue *nq);
 
 /* Interrupt the driver and count it. Cold for drivers that poll. */
 void vhc_net_notify(struct net_queue *nq);
+
+/* The end of every burst: what was staged is the driver's now, and it hears of it if it wants to. */
+static VHC_HOT void
+net_publish(struct net_queue *nq)
+{
+	if (!nq->core.ring.nr_staged)
+		return;
+	if (split_publish(&nq->core.ring))
+		vhc_net_notify(nq);
+	else
+		stats_add(&nq->stats.notifications_suppressed, 1);
+}
 
 #endif

@@ -12,10 +12,8 @@
  */
 #include "net.h"
 
-#include "../ring/split.h"
 #include "copy.h"
 #include "offload.h"
-#include "stats.h"
 
 /* A packet in one descriptor, proven; still in guest memory. */
 struct pull_item {
@@ -267,8 +265,7 @@ pull_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, bool csum)
 			nr_ready--;
 		}
 	}
-	if (q->ring.nr_staged && split_publish(&q->ring))
-		vhc_net_notify(nq);
+	net_publish(nq);
 	return nr_stored;
 }
 

@@ -11,10 +11,8 @@
  */
 #include "net.h"
 
-#include "../ring/split.h"
 #include "copy.h"
 #include "offload.h"
-#include "stats.h"
 
 /* One buffer of the guest, proven large enough. */
 struct push_item {
@@ -357,8 +355,7 @@ push_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, uint32_t hd
 			nr_ready -= nr_taken;
 		}
 	}
-	if (q->ring.nr_staged && split_publish(&q->ring))
-		vhc_net_notify(nq);
+	net_publish(nq);
 	if (vhc_unlikely(nr_done < n))
 		stats_add(&nq->stats.ring_full, 1);
 	return nr_done;
