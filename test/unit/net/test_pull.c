@@ -1,0 +1,798 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_pull.c - packets out of the guest: every byte, in every shape, and no mbuf lost.
+ */
+#define _GNU_SOURCE 1
+
+#include <pthread.h>
+
+#include "model/net_rig.h"
+
+static struct net_rig rig;
+
+static const struct net_rig_conf modern = { .features = RIG_MODERN | RIG_INDIRECT };
+static const struct net_rig_conf legacy = { .features = RIG_LEGACY };
+static const struct net_rig_conf small_room = { .features = RIG_MODERN | RIG_INDIRECT, .room = 128 };
+
+/* Small, around powers of two, and the largest a guest may send. */
+static const uint32_t lengths[] = {
+	14, 15, 16, 17, 46, 59, 60, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 1024, 1500, 1514,
+	1518, 2036, 2047, 2048, 2049, 4096, 9000, 16384, 65000, 65535, RIG_FRAME_MAX - 1, RIG_FRAME_MAX,
+};
+
+#define NR_LENGTHS VHC_ARRAY_LEN(lengths)
+
+/* One packet, and its chain given back: length 0, because nothing was written. */
+static void
+check_one(uint32_t seed, uint32_t len)
+{
+	struct rte_mbuf *m;
+	struct used_entry used;
+
+	CHECK_EQ(vhc_net_pull(rig.pull, &m, 1), 1);
+	rig_take_frame(m, seed, len);
+	CHECK(driver_collect(&rig.tx, &used));
+	CHECK_EQ(used.len, 0);
+	CHECK_EQ(rig.tx.nr_free, rig.tx.size);
+}
+
+/* ---- shapes --------------------------------------------------------------------------------- */
+
+static void
+one_descriptor(const struct net_rig_conf *conf)
+{
+	net_rig_open(&rig, conf);
+	for (uint32_t i = 0; i < NR_LENGTHS; i++) {
+		rig_send(&rig, i, lengths[i]);
+		driver_publish(&rig.tx);
+		check_one(i, lengths[i]);
+	}
+	CHECK_EQ(rig_nr_faults(rig.pull), 0);
+	net_rig_close(&rig);
+}
+
+static void
+test_one_descriptor(void)
+{
+	one_descriptor(&modern);
+	one_descriptor(&legacy);
+	one_descriptor(&small_room);
+}
+
+/* A byte read past the end, or before the start, is a byte of a guard page. */
+static void
+test_packet_ends_with_the_memory(void)
+{
+	net_rig_open(&rig, &modern);
+	for (uint32_t len = NET_FRAME_MIN; len < 700; len++) {
+		uint32_t total = rig.hdr_len + len;
+		uint64_t at = len & 1 ? GUEST_END_AT - total : GUEST_FAR_END_AT - total;
+		const struct piece piece = { at, total, false };
+
+		rig_write_packet(&rig, at, NULL, len, len);
+		driver_post(&rig.tx, &piece, 1);
+		driver_publish(&rig.tx);
+		check_one(len, len);
+	}
+	net_rig_close(&rig);
+}
+
+static void
+test_packet_astride_the_seam(void)
+{
+	net_rig_open(&rig, &modern);
+	for (uint32_t before = 1; before < rig.hdr_len + 100u; before++) {
+		const struct piece piece = { GUEST_SEAM_AT - before, rig.hdr_len + 100, false };
+
+		rig_write_packet(&rig, piece.at, NULL, before, 100);
+		driver_post(&rig.tx, &piece, 1);
+		driver_publish(&rig.tx);
+		check_one(before, 100);
+	}
+	net_rig_close(&rig);
+}
+
+/* Cut a packet at these places into descriptors; each lies somewhere else. */
+static unsigned int
+cut_packet(const struct virtio_net_hdr *hdr, uint32_t seed, uint32_t len, const uint32_t *cuts,
+	   unsigned int nr_cuts, struct piece *pieces)
+{
+	static uint8_t packet[VIRTIO_NET_HDR_LEN + RIG_FRAME_MAX];
+	uint32_t from = 0;
+
+	memset(packet, 0, sizeof(packet));
+	if (hdr)
+		memcpy(packet, hdr, rig.hdr_len);
+	rig_frame(packet + rig.hdr_len, seed, len);
+	for (unsigned int i = 0; i <= nr_cuts; i++) {
+		uint32_t to = i < nr_cuts ? cuts[i] : rig.hdr_len + len;
+
+		pieces[i] = (struct piece){ guest_alloc(&rig.guest, to - from), to - from, false };
+		guest_write(&rig.guest, pieces[i].at, packet + from, to - from);
+		from = to;
+	}
+	return nr_cuts + 1;
+}
+
+static void
+send_cut(uint32_t seed, uint32_t len, const uint32_t *cuts, unsigned int nr_cuts, unsigned int form)
+{
+	struct piece pieces[40];
+	unsigned int nr = cut_packet(NULL, seed, len, cuts, nr_cuts, pieces);
+
+	if (form == 0)
+		driver_post(&rig.tx, pieces, nr);
+	else
+		driver_post_indirect(&rig.tx, pieces, nr, form == 1 ? 0 : nr / 2,
+				     guest_alloc(&rig.guest, nr * 16));
+	driver_publish(&rig.tx);
+	check_one(seed, len);
+}
+
+/* A cut at every place around the header's end, then the header over 1...12 descriptors. */
+static void
+header_cuts(const struct net_rig_conf *conf, unsigned int nr_forms)
+{
+	uint32_t cuts[20];
+
+	net_rig_open(&rig, conf);
+	for (unsigned int form = 0; form < nr_forms; form++) {
+		for (cuts[0] = 0; cuts[0] < rig.hdr_len + 10u; cuts[0]++)
+			send_cut(cuts[0], 60, cuts, 1, form);
+		for (unsigned int nr = 1; nr <= 12; nr++)
+			for (unsigned int k = 0; k < NR_LENGTHS; k++) {
+				for (unsigned int i = 0; i < nr; i++)
+					cuts[i] = (i + 1) * rig.hdr_len / nr;
+				send_cut(nr * 100 + k, lengths[k], cuts, nr, form);
+			}
+	}
+	CHECK_EQ(rig_nr_faults(rig.pull), 0);
+	net_rig_close(&rig);
+}
+
+static void
+test_header_over_many_descriptors(void)
+{
+	header_cuts(&modern, 3);
+	header_cuts(&legacy, 1);
+	header_cuts(&small_room, 3);
+}
+
+static int
+by_value(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static void
+random_cuts(const struct net_rig_conf *conf)
+{
+	uint32_t cuts[30];
+
+	net_rig_open(&rig, conf);
+	for (uint32_t seed = 0; seed < 2000; seed++) {
+		uint32_t len = NET_FRAME_MIN + random_below(seed % 10 ? 3000 : 65000);
+		unsigned int nr = random_below(30);
+
+		for (unsigned int i = 0; i < nr; i++)
+			cuts[i] = random_below(rig.hdr_len + len + 1);
+		qsort(cuts, nr, sizeof(cuts[0]), by_value);
+		send_cut(seed, len, cuts, nr, conf->features & RIG_INDIRECT ? random_below(3) : 0);
+	}
+	net_rig_close(&rig);
+}
+
+static void
+test_cut_anywhere(void)
+{
+	random_cuts(&modern);
+	random_cuts(&legacy);
+	random_cuts(&small_room);
+}
+
+/* 5.1.6.2: a driver's writable descriptors mean nothing here; neither do empty ones. */
+static void
+test_writable_and_empty_descriptors_are_passed_over(void)
+{
+	struct piece pieces[4];
+
+	net_rig_open(&rig, &modern);
+	pieces[0] = (struct piece){ GUEST_BUFFERS_AT, 0, false };
+	pieces[1] = (struct piece){ GUEST_BUFFERS_AT + 100, rig.hdr_len + 64u, false };
+	pieces[2] = (struct piece){ 0, 0, false };	/* empty: its address is nobody's business */
+	pieces[3] = (struct piece){ GUEST_BUFFERS_AT + 1000, 500, true };
+	rig_write_packet(&rig, pieces[1].at, NULL, 1, 64);
+	guest_fill(&rig.guest, pieces[3].at, 0x77, 500);
+	driver_post(&rig.tx, pieces, 4);
+	driver_publish(&rig.tx);
+	check_one(1, 64);
+	for (unsigned int i = 0; i < 500; i++)
+		CHECK_EQ(*(uint8_t *)guest_ptr(&rig.guest, pieces[3].at + i, 1), 0x77);
+	CHECK_EQ(rig_nr_faults(rig.pull), 0);
+	net_rig_close(&rig);
+}
+
+/* ---- bursts --------------------------------------------------------------------------------- */
+
+/* Send `nr` packets of sizes that follow from `seed`, in shapes that do too. */
+static uint32_t
+packet_len(uint32_t seed)
+{
+	return NET_FRAME_MIN + seed * 37 % 1700;
+}
+
+static void
+post_any_shape(uint32_t seed)
+{
+	uint32_t len = packet_len(seed), cut = rig.hdr_len + seed % 5;
+	struct piece pieces[2];
+
+	if (seed % 7 && seed % 7 != 3) {
+		rig_send(&rig, seed, len);
+		return;
+	}
+	cut_packet(NULL, seed, len, &cut, 1, pieces);
+	if (seed % 2)
+		driver_post(&rig.tx, pieces, 2);
+	else
+		driver_post_indirect(&rig.tx, pieces, 2, 0, guest_alloc(&rig.guest, 32));
+}
+
+static void
+collect_all(struct driver *d)
+{
+	struct used_entry used;
+
+	while (driver_collect(d, &used))
+		CHECK_EQ(used.len, 0);
+}
+
+static void
+test_bursts_of_every_size(void)
+{
+	const struct net_rig_conf conf = {
+		.features = RIG_MODERN | RIG_INDIRECT, .ring_size = 1024, .first_idx = 40000,
+	};
+	struct rte_mbuf *mbufs[300];
+	uint32_t sent = 0, received = 0;
+
+	net_rig_open(&rig, &conf);
+	for (uint16_t n = 1; n <= 300; n++) {
+		uint16_t extra = n % 3, nr;
+
+		for (unsigned int i = 0; i < (unsigned int)n + extra; i++)
+			post_any_shape(sent++);
+		driver_publish(&rig.tx);
+		while (received < sent) {
+			nr = vhc_net_pull(rig.pull, mbufs, n);
+			CHECK_EQ(nr, RTE_MIN(sent - received, (uint32_t)n));
+			for (uint16_t i = 0; i < nr; i++, received++)
+				rig_take_frame(mbufs[i], received, packet_len(received));
+		}
+		CHECK_EQ(vhc_net_pull(rig.pull, mbufs, n), 0);
+		collect_all(&rig.tx);
+	}
+	CHECK_EQ(rig_stats(rig.pull).packets, sent);
+	CHECK_EQ(rig_nr_faults(rig.pull), 0);
+	net_rig_close(&rig);
+}
+
+static void
+test_burst_of_none_takes_none(void)
+{
+	struct rte_mbuf *m;
+
+	net_rig_open(&rig, &modern);
+	rig_send(&rig, 1, 60);
+	driver_publish(&rig.tx);
+	CHECK_EQ(vhc_net_pull(rig.pull, &m, 0), 0);
+	CHECK_EQ(driver_nr_used(&rig.tx), 0);
+	check_one(1, 60);
+	net_rig_close(&rig);
+}
+
+/* The receiver sees a fresh mbuf, whatever its last user left in it. */
+static void
+test_mbuf_fields(void)
+{
+	struct rte_mbuf *used[64], *m;
+
+	net_rig_open(&rig, &modern);
+	for (unsigned int i = 0; i < 64; i++) {
+		used[i] = rte_pktmbuf_alloc(rig.pool);
+		used[i]->data_off = 7;
+		used[i]->ol_flags = RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_RSS_HASH;
+		used[i]->vlan_tci = 0x123;
+		used[i]->packet_type = 0x11;
+		used[i]->hash.rss = 0xdead;
+		used[i]->port = 99;
+	}
+	rte_pktmbuf_free_bulk(used, 64);
+	for (unsigned int i = 0; i < 64; i++) {
+		struct piece pieces[2];
+		uint32_t cut = 5;
+
+		if (i & 1)
+			rig_send(&rig, i, 60);
+		else
+			driver_post(&rig.tx, pieces, cut_packet(NULL, i, 60, &cut, 1, pieces));
+		driver_publish(&rig.tx);
+		CHECK_EQ(vhc_net_pull(rig.pull, &m, 1), 1);
+		CHECK_EQ(m->data_off, RTE_PKTMBUF_HEADROOM);
+		CHECK_EQ(m->ol_flags, 0);
+		CHECK_EQ(m->packet_type, 0);
+		CHECK_EQ(m->vlan_tci, 0);
+		CHECK_EQ(m->nb_segs, 1);
+		CHECK(!m->next);
+		CHECK_EQ(rte_mbuf_refcnt_read(m), 1);
+		rig_take_frame(m, i, 60);
+		collect_all(&rig.tx);
+	}
+	net_rig_close(&rig);
+}
+
+static void
+test_long_packets_become_segments(void)
+{
+	struct rte_mbuf *m;
+
+	net_rig_open(&rig, &small_room);
+	rig_send(&rig, 3, 1000);
+	rig_send(&rig, 4, 128);
+	rig_send(&rig, 5, 129);
+	driver_publish(&rig.tx);
+	for (uint32_t i = 0; i < 3; i++) {
+		static const uint32_t expected[][2] = { { 1000, 8 }, { 128, 1 }, { 129, 2 } };
+
+		CHECK_EQ(vhc_net_pull(rig.pull, &m, 1), 1);
+		CHECK_EQ(m->nb_segs, expected[i][1]);
+		CHECK_EQ(m->data_len, 128);
+		rig_take_frame(m, 3 + i, expected[i][0]);
+	}
+	net_rig_close(&rig);
+}
+
+/* ---- mbufs run out -------------------------------------------------------------------------- */
+
+/* Take all mbufs but `nr_left`. Returns how many were taken. */
+static unsigned int
+drain_pool(struct rte_mbuf **taken, unsigned int nr_left)
+{
+	unsigned int nr = 0;
+
+	while ((taken[nr] = rte_pktmbuf_alloc(rig.pool)))
+		nr++;
+	CHECK(nr >= nr_left);
+	for (; nr_left; nr_left--)
+		rte_pktmbuf_free(taken[--nr]);
+	return nr;
+}
+
+/* With this many mbufs, that many packets come, the rest stays in the ring and comes later. */
+static void
+starve(const struct net_rig_conf *conf, unsigned int nr_left, unsigned int nr_expected, uint32_t len)
+{
+	struct rte_mbuf *taken[1024], *mbufs[64];
+	unsigned int nr_taken;
+
+	net_rig_open(&rig, conf);
+	for (uint32_t i = 0; i < 64; i++)
+		rig_send(&rig, i, len);
+	driver_publish(&rig.tx);
+	nr_taken = drain_pool(taken, nr_left);
+	CHECK_EQ(vhc_net_pull(rig.pull, mbufs, 64), nr_expected);
+	CHECK_EQ(driver_nr_used(&rig.tx), nr_expected);
+	CHECK_EQ(rig_stats(rig.pull).no_mbuf, 1);
+	CHECK_EQ(rte_mempool_avail_count(rig.pool), nr_left % 8 * (len > 128));
+	rte_pktmbuf_free_bulk(taken, nr_taken);
+	for (uint32_t i = 0; i < nr_expected; i++)
+		rig_take_frame(mbufs[i], i, len);
+	CHECK_EQ(vhc_net_pull(rig.pull, mbufs, 64), 64 - nr_expected);
+	for (uint32_t i = nr_expected; i < 64; i++)
+		rig_take_frame(mbufs[i - nr_expected], i, len);
+	CHECK_EQ(rig_nr_faults(rig.pull), 0);
+	net_rig_close(&rig);
+}
+
+static void
+test_nothing_is_lost_for_want_of_mbufs(void)
+{
+	starve(&modern, 0, 0, 64);
+	starve(&modern, 1, 1, 64);
+	starve(&modern, 33, 33, 64);
+	starve(&modern, 63, 63, 64);
+	/* Eight segments each: what does not suffice for a packet is put back. */
+	starve(&small_room, 7, 0, 1000);
+	starve(&small_room, 8 * 5 + 3, 5, 1000);
+}
+
+static void
+test_bad_chain_does_not_need_an_mbuf(void)
+{
+	const struct piece bad = { GUEST_BUFFERS_AT, 3, false };
+	struct rte_mbuf *taken[1024], *m;
+	unsigned int nr_taken;
+
+	net_rig_open(&rig, &modern);
+	driver_post(&rig.tx, &bad, 1);
+	rig_send(&rig, 1, 64);
+	driver_publish(&rig.tx);
+	nr_taken = drain_pool(taken, 0);
+	CHECK_EQ(vhc_net_pull(rig.pull, &m, 1), 0);
+	CHECK_EQ(vhc_net_pull(rig.pull, &m, 1), 0);
+	CHECK_EQ(rig_nr_faults(rig.pull), 1);
+	rte_pktmbuf_free_bulk(taken, nr_taken);
+	CHECK_EQ(vhc_net_pull(rig.pull, &m, 1), 1);
+	rig_take_frame(m, 1, 64);
+	net_rig_close(&rig);
+}
+
+/* ---- what a guest may get wrong ------------------------------------------------------------- */
+
+/* A guest that only ever lies gets no mbuf and no rest. */
+static void
+test_bad_chains_do_not_drain_the_pool(void)
+{
+	const struct piece bad = { GUEST_END_AT - 50, 100, false };
+	struct rte_mbuf *mbufs[64];
+
+	net_rig_open(&rig, &modern);
+	for (unsigned int round = 0; round < 200; round++) {
+		for (unsigned int i = 0; i < 64; i++)
+			driver_post(&rig.tx, &bad, 1);
+		driver_publish(&rig.tx);
+		CHECK_EQ(vhc_net_pull(rig.pull, mbufs, 64), 0);
+		CHECK_EQ(driver_nr_used(&rig.tx), 64);
+		collect_all(&rig.tx);
+	}
+	CHECK_EQ(vhc_queue_faults(rig.pull, RING_FAULT_DESC_UNMAPPED), 200 * 64);
+	net_rig_close(&rig);
+}
+
+/* Frames of 0...13 bytes at the very end of memory, at every place in a burst. */
+static void
+test_runts_do_not_hurt_their_neighbours(void)
+{
+	struct rte_mbuf *mbufs[40];
+
+	net_rig_open(&rig, &modern);
+	for (uint32_t len = 0; len < NET_FRAME_MIN; len++)
+		for (unsigned int position = 0; position < 40; position++) {
+			const struct piece runt = {
+				GUEST_END_AT - rig.hdr_len - len, rig.hdr_len + len, false,
+			};
+
+			for (unsigned int i = 0; i < 40; i++)
+				if (i == position)
+					driver_post(&rig.tx, &runt, 1);
+				else
+					post_any_shape(i);
+			driver_publish(&rig.tx);
+			CHECK_EQ(vhc_net_pull(rig.pull, mbufs, 40), 39);
+			for (unsigned int i = 0, k = 0; i < 40; i++)
+				if (i != position)
+					rig_take_frame(mbufs[k++], i, packet_len(i));
+			collect_all(&rig.tx);
+			CHECK_EQ(rig.tx.nr_free, rig.tx.size);
+		}
+	CHECK_EQ(vhc_queue_faults(rig.pull, RING_FAULT_FRAME_SHORT), 40 * NET_FRAME_MIN);
+	CHECK_EQ(rig_nr_faults(rig.pull), 40 * NET_FRAME_MIN);
+	net_rig_close(&rig);
+}
+
+static void
+test_flags_mean_nothing_without_csum(void)
+{
+	const struct virtio_net_hdr hdr = {
+		.flags = 0xff, .gso_type = 0xff, .csum_start = le16_put(0xffff),
+		.num_buffers = le16_put(0xffff),
+	};
+	const struct piece piece = { GUEST_BUFFERS_AT, 12 + 64, false };
+	struct rte_mbuf *m;
+
+	net_rig_open(&rig, &modern);
+	rig_write_packet(&rig, piece.at, &hdr, 1, 64);
+	driver_post(&rig.tx, &piece, 1);
+	driver_publish(&rig.tx);
+	CHECK_EQ(vhc_net_pull(rig.pull, &m, 1), 1);
+	CHECK_EQ(m->ol_flags, 0);
+	rig_take_frame(m, 1, 64);
+	net_rig_close(&rig);
+}
+
+/* ---- counters, interrupts ------------------------------------------------------------------- */
+
+/* Size classes as their names say. */
+static unsigned int
+size_class_by_name(uint32_t len)
+{
+	static const uint32_t last[] = { 63, 64, 127, 255, 511, 1023, 1518 };
+	unsigned int i = 0;
+
+	while (i < VHC_ARRAY_LEN(last) && len > last[i])
+		i++;
+	return i;
+}
+
+static void
+send_to(const uint8_t *dst, uint32_t len, bool in_pieces)
+{
+	struct piece pieces[2];
+	uint32_t cut = rig.hdr_len + 3u;
+	unsigned int nr = cut_packet(NULL, 1, len, &cut, in_pieces, pieces);
+
+	guest_write(&rig.guest, pieces[0].at + rig.hdr_len, dst, in_pieces ? 3 : 6);
+	if (in_pieces)
+		guest_write(&rig.guest, pieces[1].at, dst + 3, 3);
+	driver_post(&rig.tx, pieces, nr);
+	driver_publish(&rig.tx);
+}
+
+static void
+test_statistics_are_exact(void)
+{
+	static const uint8_t dsts[][6] = {
+		{ 0x02, 0, 0, 0, 0, 1 }, { 0x01, 0, 0x5e, 0, 0, 1 }, { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+		{ 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe }, { 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff },
+	};
+	struct vhc_net_stats expected = { .packets = 0 }, got;
+	struct rte_mbuf *m;
+
+	net_rig_open(&rig, &small_room);
+	for (uint32_t i = 0; i < 2 * 1700; i++) {
+		uint32_t len = NET_FRAME_MIN + i / 2;
+		const uint8_t *dst = dsts[i % VHC_ARRAY_LEN(dsts)];
+
+		send_to(dst, len, i & 1);
+		CHECK_EQ(vhc_net_pull(rig.pull, &m, 1), 1);
+		rte_pktmbuf_free(m);
+		collect_all(&rig.tx);
+		expected.packets++;
+		expected.bytes += len;
+		expected.sizes[size_class_by_name(len)]++;
+		expected.broadcast += i % 5 == 2;
+		expected.multicast += i % 5 == 1 || i % 5 == 3;
+		expected.notifications++;
+	}
+	got = rig_stats(rig.pull);
+	for (size_t i = 0; i < sizeof(got) / sizeof(uint64_t); i++)
+		CHECK_EQ(((uint64_t *)&got)[i], ((uint64_t *)&expected)[i]);
+	/* They outlive the ring. */
+	net_rig_restart(&rig);
+	CHECK_EQ(rig_stats(rig.pull).packets, expected.packets);
+	net_rig_close(&rig);
+}
+
+/* Send and pull `nr` packets; returns the interrupts that came of it. */
+static uint64_t
+calls_for(unsigned int nr)
+{
+	struct rte_mbuf *mbufs[32];
+
+	for (unsigned int i = 0; i < nr; i++)
+		rig_send(&rig, i, 60);
+	driver_publish(&rig.tx);
+	CHECK_EQ(vhc_net_pull(rig.pull, mbufs, 32), nr);
+	rte_pktmbuf_free_bulk(mbufs, nr);
+	collect_all(&rig.tx);
+	return rig_nr_signals(rig.call[1]);
+}
+
+static void
+test_interrupts_without_event_idx(void)
+{
+	net_rig_open(&rig, &modern);
+	CHECK_EQ(calls_for(3), 1);
+	CHECK_EQ(calls_for(0), 0);
+	driver_want_calls(&rig.tx, false);
+	CHECK_EQ(calls_for(3), 0);
+	driver_want_calls(&rig.tx, true);
+	CHECK_EQ(calls_for(1), 1);
+	CHECK_EQ(rig_stats(rig.pull).notifications, 2);
+	CHECK_EQ(rig_stats(rig.pull).notifications_suppressed, 1);
+	CHECK(driver_kicks_refused(&rig.tx));
+	CHECK_EQ(rig_nr_signals(rig.call[0]), 0);
+	net_rig_close(&rig);
+}
+
+static void
+test_interrupts_with_event_idx(void)
+{
+	const struct net_rig_conf conf = { .features = RIG_MODERN | RIG_EVENT_IDX, .first_idx = 65530 };
+
+	net_rig_open(&rig, &conf);
+	driver_want_call_at(&rig.tx, 0);
+	CHECK_EQ(calls_for(1), 1);	/* the first is always due */
+	CHECK_EQ(calls_for(5), 0);	/* index 0 not passed yet */
+	CHECK_EQ(calls_for(1), 1);
+	CHECK_EQ(calls_for(10), 0);
+	driver_want_call_at(&rig.tx, (uint16_t)(rig.tx.seen_idx + 7));
+	CHECK_EQ(calls_for(7), 0);
+	CHECK_EQ(calls_for(3), 1);
+	CHECK_EQ(rig_stats(rig.pull).notifications, 3);
+	net_rig_close(&rig);
+}
+
+/* A full eventfd is a wake-up pending; a driver without one polls. Neither is a failure. */
+static void
+test_call_descriptor_full_or_missing(void)
+{
+	struct net_rig_conf conf = modern;
+	uint64_t most = UINT64_MAX - 1;
+
+	net_rig_open(&rig, &conf);
+	CHECK_EQ(write(rig.call[1], &most, sizeof(most)), (ssize_t)sizeof(most));
+	CHECK_EQ(calls_for(3), most);
+	CHECK_EQ(rig_stats(rig.pull).notifications, 1);
+	CHECK_EQ(rig_stats(rig.pull).notifications_failed, 0);
+	net_rig_close(&rig);
+
+	conf.no_call_fd = true;
+	net_rig_open(&rig, &conf);
+	CHECK_EQ(calls_for(3), 0);
+	CHECK_EQ(rig_stats(rig.pull).notifications, 0);
+	CHECK_EQ(rig_stats(rig.pull).notifications_failed, 0);
+	net_rig_close(&rig);
+}
+
+/* ---- set-up --------------------------------------------------------------------------------- */
+
+static void
+test_set_up_is_judged(void)
+{
+	struct rte_mempool *tiny;
+	struct vhc_net_pull_conf conf = { .port = 7 };
+
+	net_rig_open(&rig, &modern);
+	conf.pool = rig.pool;
+	CHECK(vhc_net_pull_setup(rig.push, &conf) < 0);
+	tiny = rte_pktmbuf_pool_create("tiny", 31, 0, 0, RTE_PKTMBUF_HEADROOM + NET_FRAME_MIN - 1, -1);
+	CHECK(tiny);
+	conf.pool = tiny;
+	CHECK(vhc_net_pull_setup(rig.pull, &conf) < 0);
+	/* The refused pool is not used. */
+	rig_send(&rig, 1, 60);
+	driver_publish(&rig.tx);
+	check_one(1, 60);
+	rte_mempool_free(tiny);
+	net_rig_close(&rig);
+}
+
+static void
+test_stopped_queue_moves_nothing(void)
+{
+	struct rte_mbuf *m;
+
+	net_rig_open(&rig, &modern);
+	rig_send(&rig, 1, 60);
+	driver_publish(&rig.tx);
+	CHECK(vhc_queue_stop(rig.pull));
+	CHECK_EQ(vhc_net_pull(rig.pull, &m, 1), 0);
+	CHECK_EQ(driver_nr_used(&rig.tx), 0);
+	CHECK(vhc_queue_update(rig.pull));
+	check_one(1, 60);
+	net_rig_close(&rig);
+}
+
+/* ---- a guest that changes its mind while we look -------------------------------------------- */
+
+#define NR_FLIPPED	64
+#define FLIP_SECONDS	2
+
+static bool flip_stop;
+
+/* Rewrite descriptors and tables under the poller with values that are each a trap. */
+static void *
+flip_descriptors(void *arg)
+{
+	static const uint32_t lens[] = { 0, 1, 11, 12, 26, 76, 2048, 2060, 70000, 0xffffffff };
+	static const uint64_t addrs[] = {
+		GUEST_BUFFERS_AT, GUEST_END_AT - 76, GUEST_END_AT, GUEST_SEAM_AT - 20, 0,
+		UINT64_MAX - 4, GUEST_FAR_END_AT - 1, GUEST_FAR_AT,
+	};
+	struct driver *d = arg;
+	uint32_t x = 12345;
+
+	while (!ld_relaxed(&flip_stop)) {
+		struct virtq_desc *desc;
+
+		x = x * 1664525 + 1013904223;
+		desc = x & 0x800 ? guest_ptr(&rig.guest, GUEST_FAR_AT + (x >> 16) % 8 * 16, 16) :
+				   &d->desc[(x >> 16) % d->size];
+		st_relaxed(&desc->len.raw, lens[(x >> 8) % VHC_ARRAY_LEN(lens)]);
+		st_relaxed(&desc->addr.raw, addrs[(x >> 12) % VHC_ARRAY_LEN(addrs)]);
+		st_relaxed(&desc->flags.raw, (uint16_t)((x >> 24) & 7));
+		st_relaxed(&desc->next.raw, (uint16_t)((x >> 4) % (d->size + 2u)));
+	}
+	return NULL;
+}
+
+static void
+post_flipped(unsigned int i)
+{
+	const struct piece pieces[] = {
+		{ GUEST_BUFFERS_AT, 12, false }, { GUEST_BUFFERS_AT + 100, 64, false },
+	};
+
+	if (i % 3 == 0)
+		driver_post_indirect(&rig.tx, pieces, 2, 0, GUEST_FAR_AT + i % 4 * 32);
+	else
+		driver_post(&rig.tx, pieces, 1 + i % 2);
+}
+
+static void
+test_descriptors_that_change_under_us(void)
+{
+	const struct net_rig_conf conf = {
+		.features = RIG_MODERN | RIG_INDIRECT | RIG_CSUM, .nr_mbufs = 4095,
+	};
+	struct rte_mbuf *mbufs[NR_FLIPPED];
+	time_t end = time(NULL) + FLIP_SECONDS;
+	uint64_t nr_packets = 0;
+	pthread_t flipper;
+
+	net_rig_open(&rig, &conf);
+	st_relaxed(&flip_stop, false);
+	CHECK_EQ(pthread_create(&flipper, NULL, flip_descriptors, &rig.tx), 0);
+	while (time(NULL) < end) {
+		uint16_t nr, nr_used = 0;
+
+		for (unsigned int i = 0; i < NR_FLIPPED; i++)
+			post_flipped(i);
+		driver_publish(&rig.tx);
+		while (nr_used < NR_FLIPPED) {
+			nr = vhc_net_pull(rig.pull, mbufs, NR_FLIPPED);
+			for (uint16_t i = 0; i < nr; i++)
+				CHECK(mbufs[i]->pkt_len >= NET_FRAME_MIN &&
+				      mbufs[i]->pkt_len <= NET_FRAME_MAX);
+			rte_pktmbuf_free_bulk(mbufs, nr);
+			nr_packets += nr;
+			nr_used = driver_nr_used(&rig.tx);
+		}
+		collect_all(&rig.tx);
+	}
+	st_relaxed(&flip_stop, true);
+	CHECK_EQ(pthread_join(flipper, NULL), 0);
+	/* The ring never broke, every chain came back, and the flipper did get in between. */
+	CHECK_EQ(rig_stats(rig.pull).packets, nr_packets);
+	CHECK(rig_nr_faults(rig.pull) > 0);
+	CHECK(nr_packets > 0);
+	rig_send(&rig, 9, 60);
+	driver_publish(&rig.tx);
+	check_one(9, 60);
+	net_rig_close(&rig);
+}
+
+static const struct test tests[] = {
+	TEST(test_one_descriptor),
+	TEST(test_packet_ends_with_the_memory),
+	TEST(test_packet_astride_the_seam),
+	TEST(test_header_over_many_descriptors),
+	TEST(test_cut_anywhere),
+	TEST(test_writable_and_empty_descriptors_are_passed_over),
+	TEST(test_bursts_of_every_size),
+	TEST(test_burst_of_none_takes_none),
+	TEST(test_mbuf_fields),
+	TEST(test_long_packets_become_segments),
+	TEST(test_nothing_is_lost_for_want_of_mbufs),
+	TEST(test_bad_chain_does_not_need_an_mbuf),
+	TEST(test_bad_chains_do_not_drain_the_pool),
+	TEST(test_runts_do_not_hurt_their_neighbours),
+	TEST(test_flags_mean_nothing_without_csum),
+	TEST(test_statistics_are_exact),
+	TEST(test_interrupts_without_event_idx),
+	TEST(test_interrupts_with_event_idx),
+	TEST(test_call_descriptor_full_or_missing),
+	TEST(test_set_up_is_judged),
+	TEST(test_stopped_queue_moves_nothing),
+	TEST(test_descriptors_that_change_under_us),
+};
+
+int
+main(int argc, char **argv)
+{
+	(void)argc;
+	return net_rig_main(argv, tests, VHC_ARRAY_LEN(tests));
+}
