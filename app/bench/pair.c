@@ -31,6 +31,11 @@ const struct bench_path bench_paths[] = {
 	{ "split-inorder-nonmergeable", "packed_vq=0,mrg_rxbuf=0,in_order=1",
 	  RTE_ETH_RX_OFFLOAD_VLAN_STRIP },
 	{ "split-vector", "packed_vq=0,mrg_rxbuf=0,in_order=0,vectorized=1", 0 },
+	{ "packed-mergeable", "packed_vq=1,mrg_rxbuf=1,in_order=0", 0 },
+	{ "packed-nonmergeable", "packed_vq=1,mrg_rxbuf=0,in_order=0", 0 },
+	{ "packed-inorder-mergeable", "packed_vq=1,mrg_rxbuf=1,in_order=1", 0 },
+	{ "packed-inorder-nonmergeable", "packed_vq=1,mrg_rxbuf=0,in_order=1", 0 },
+	{ "packed-vector", "packed_vq=1,mrg_rxbuf=0,in_order=1,vectorized=1", 0 },
 };
 
 const unsigned int bench_nr_paths = RTE_DIM(bench_paths);

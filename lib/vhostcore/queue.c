@@ -9,6 +9,7 @@
 #include "queue.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,7 +18,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "device.h"
-#include "ring/split.h"
+#include "ring/verbs.h"
 
 int
 vhc_queue_create(struct vhc_device *dev, uint16_t index, struct vhc_queue **out)
@@ -73,7 +74,7 @@ apply_kicks(struct vhc_queue *q)
 	/* Forget the kicks so far: what they were for is there to be seen below. */
 	if (q->wants_kicks && q->poll_fd >= 0)
 		epoll_wait(q->poll_fd, edges, VHC_ARRAY_LEN(edges), 0);
-	if (!split_kicks(&q->ring, q->wants_kicks))
+	if (!ring_kicks(&q->ring, q->wants_kicks))
 		return false;
 	wake_application(q);
 	return true;
@@ -87,22 +88,38 @@ vhc_queue_is_set_up(const struct vhc_queue *q)
 	return q->dev->map && q->has_num && q->has_addr && q->started;
 }
 
+/* The index came before the size, or before it was known what kind of ring this is. */
+static bool
+base_fits(struct vhc_queue *q)
+{
+	uint16_t slot = q->base & 0x7fff;
+
+	if (q->claim.kind == RING_SPLIT || slot < q->claim.size)
+		return true;
+	snprintf(q->obstacle, sizeof(q->obstacle),
+		 "SET_VRING_BASE said slot %u of a ring of %u", slot, q->claim.size);
+	return false;
+}
+
 static bool
 queue_start(struct vhc_queue *q)
 {
 	struct vhc_device *dev = q->dev;
 
+	q->claim.kind = dev->features & BIT64(VIRTIO_F_RING_PACKED_BIT) ? RING_PACKED : RING_SPLIT;
 	q->claim.event_idx = dev->features & BIT64(VIRTIO_F_EVENT_IDX_BIT);
 	q->claim.indirect = dev->features & BIT64(VIRTIO_F_INDIRECT_DESC_BIT);
+	q->claim.in_order = dev->features & BIT64(VIRTIO_F_IN_ORDER_BIT);
+	if (!base_fits(q))
+		return false;
 	if (vhc_ring_translate(&q->ring, &q->claim, dev->map, q->obstacle))
 		return false;
 	q->obstacle[0] = '\0';
-	vhc_ring_start(&q->ring);
-	if (q->ring.avail_idx != q->base)
+	vhc_ring_start(&q->ring, q->base);
+	if ((uint16_t)vhc_ring_base(&q->ring) != (uint16_t)q->base)
 		log_info(dev->name,
-			 "ring %u: the front-end said to go on at entry %u, the ring itself "
-			 "says %u",
-			 q->index, q->base, q->ring.avail_idx);
+			 "ring %u: the front-end said to go on at 0x%x, the ring itself says 0x%x",
+			 q->index, q->base, vhc_ring_base(&q->ring));
 	dev->cls->queue_start(q, dev->features);
 	apply_kicks(q);
 	q->running = true;
@@ -120,7 +137,7 @@ vhc_queue_stop(struct vhc_queue *q)
 	if (!q->running)
 		return false;
 	vhc_gate_close(&q->gate);
-	q->base = q->ring.avail_idx;
+	q->base = vhc_ring_base(&q->ring);
 	q->running = false;
 	return true;
 }
@@ -128,7 +145,10 @@ vhc_queue_stop(struct vhc_queue *q)
 bool
 vhc_queue_is_untouched(const struct vhc_queue *q)
 {
-	return q->running && q->ring.avail_idx == 0 && guest_load16(&q->ring.g_avail->idx) == 0;
+	const struct ring *r = &q->ring;
+
+	return q->running && r->avail.idx == 0 && r->avail.wrap == (r->kind == RING_PACKED) &&
+	       vhc_ring_nr_available(r) == 0;
 }
 
 bool
@@ -152,7 +172,7 @@ vhc_queue_remap(struct vhc_queue *q)
 		vhc_gate_open(&q->gate);
 		return;
 	}
-	q->base = q->ring.avail_idx;
+	q->base = vhc_ring_base(&q->ring);
 	q->running = false;
 }
 
@@ -254,8 +274,10 @@ vhc_queue_info(struct vhc_queue *q, struct vhc_queue_info *info)
 		.broken = q->running && ld_relaxed(&q->ring.broken),
 		.event_idx = q->running && q->ring.event_idx,
 		.indirect = q->running && q->ring.indirect,
-		.avail_idx = q->running ? ld_relaxed(&q->ring.avail_idx) : q->base,
-		.used_idx = ld_relaxed(&q->ring.used_idx),
+		.packed = q->claim.kind == RING_PACKED,
+		.in_order = q->running && q->ring.in_order,
+		.avail_idx = q->running ? ld_relaxed(&q->ring.avail.idx) : (uint16_t)q->base,
+		.used_idx = ld_relaxed(&q->ring.used.idx),
 		.last_fault = vhc_fault_name(last),
 	};
 	vhc_loop_unlock(q->dev->loop);
@@ -332,10 +354,8 @@ vhc_queue_nr_available(struct vhc_queue *q)
 	uint16_t nr = 0;
 
 	vhc_loop_lock(q->dev->loop);
-	if (q->running && !ld_relaxed(&q->ring.broken))
-		nr = (uint16_t)(guest_load16(&q->ring.g_avail->idx) -
-				ld_relaxed(&q->ring.avail_idx));
-	nr = nr <= q->claim.size ? nr : 0;
+	if (q->running)
+		nr = vhc_ring_nr_available(&q->ring);
 	vhc_loop_unlock(q->dev->loop);
 	return nr;
 }

@@ -33,7 +33,7 @@ struct vhc_queue {
 	bool enabled;		/* SET_VRING_ENABLE, or a front-end without protocol features */
 	bool running;		/* the gate is open: bursts move packets */
 	bool usable;		/* what the application was told last */
-	uint16_t base;		/* next available entry, while not running */
+	uint32_t base;		/* where to go on, while not running; as in SET_VRING_BASE */
 	int kick_fd;
 	int call_fd;
 	int err_fd;

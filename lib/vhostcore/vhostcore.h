@@ -164,8 +164,10 @@ struct vhc_queue_info {
 	bool enabled;
 	bool running;		/**< bursts move packets */
 	bool broken;		/**< stopped because the guest broke the rules; see @p last_fault */
+	bool packed;		/**< layout of the ring: packed, or split */
 	bool event_idx;
 	bool indirect;
+	bool in_order;
 	uint16_t avail_idx;	/**< next available entry to take */
 	uint16_t used_idx;	/**< next used entry to publish */
 	const char *last_fault;	/**< name of the latest guest fault, or NULL */

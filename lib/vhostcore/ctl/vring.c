@@ -34,12 +34,18 @@ vhc_on_set_vring_num(struct vhc_device *dev, struct msg *msg, struct reply *repl
 	struct vhc_queue *q = queue_by_state(dev, msg);
 
 	(void)reply;
-	/* virtio 1.2 2.7: a power of two, at most 32768 */
-	if (num == 0 || num > VIRTQ_SIZE_MAX || (num & (num - 1)))
-		return vhc_session_refuse(dev, -EINVAL,
-					  "SET_VRING_NUM: ring %u of %u entries; a split "
-					  "ring has a power of two up to %d",
-					  q->index, num, VIRTQ_SIZE_MAX);
+	/* virtio 1.2 2.7, 2.8.10.1. A split ring is judged once more when it starts. */
+	if (num == 0 || num > VIRTQ_SIZE_MAX)
+		return vhc_session_refuse(
+			dev, -EINVAL, "SET_VRING_NUM: ring %u of %u entries; 1 to %d are possible",
+			q->index, num, VIRTQ_SIZE_MAX);
+	if (dev->has_features && !(dev->features & BIT64(VIRTIO_F_RING_PACKED_BIT)) &&
+	    (num & (num - 1)))
+		return vhc_session_refuse(
+			dev, -EINVAL,
+			"SET_VRING_NUM: ring %u of %u entries; a split ring has a "
+			"power of two",
+			q->index, num);
 	q->claim.size = (uint16_t)num;
 	q->has_num = true;
 	return 0;
@@ -81,12 +87,13 @@ vhc_on_set_vring_base(struct vhc_device *dev, struct msg *msg, struct reply *rep
 	struct vhc_queue *q = queue_by_state(dev, msg);
 
 	(void)reply;
-	if (num > UINT16_MAX)
-		return vhc_session_refuse(dev, -EINVAL,
-					  "SET_VRING_BASE: ring %u: index 0x%x has more than "
-					  "16 bits",
-					  q->index, num);
-	q->base = (uint16_t)num;
+	/* A packed ring uses all 32 bits, a split one 16. */
+	if (num > UINT16_MAX && dev->has_features &&
+	    !(dev->features & BIT64(VIRTIO_F_RING_PACKED_BIT)))
+		return vhc_session_refuse(
+			dev, -EINVAL, "SET_VRING_BASE: ring %u: index 0x%x has more than 16 bits",
+			q->index, num);
+	q->base = num;
 	return 0;
 }
 

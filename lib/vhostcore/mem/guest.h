@@ -51,6 +51,59 @@ guest_load_desc(const struct virtq_desc *g)
 	return raw;
 }
 
+/*
+ * One packed descriptor. The half with the flags is loaded first, with acquire [A]: if they say
+ * that it is available, the other half is the one that was made available.
+ */
+static VHC_HOT struct virtq_packed_desc
+guest_load_packed_desc(const struct virtq_packed_desc *g)
+{
+	const uint64_t *g_halves = (const uint64_t *)(const void *)g;
+	uint64_t halves[2];
+	struct virtq_packed_desc raw;
+
+	halves[1] = ld_acquire(&g_halves[1]);
+	halves[0] = ld_relaxed(&g_halves[0]);
+	memcpy(&raw, halves, sizeof(raw));
+	return raw;
+}
+
+/* What the driver reads of a used packed descriptor, in one piece. */
+static VHC_HOT uint64_t
+guest_packed_used(uint16_t id, uint32_t len, uint16_t flags)
+{
+	return htole64((uint64_t)flags << 48 | (uint64_t)id << 32 | len);
+}
+
+static VHC_HOT void
+guest_store_packed_used(struct virtq_packed_desc *g, uint64_t used)
+{
+	st_release((uint64_t *)(void *)&g->len, used);
+}
+
+static VHC_HOT void
+guest_store_packed_used_then_fence(struct virtq_packed_desc *g, uint64_t used)
+{
+	st_then_fence((uint64_t *)(void *)&g->len, used);
+}
+
+/* Both halves of an event structure at once. */
+static VHC_HOT void
+guest_store_event_then_fence(struct virtq_event *g, uint16_t desc, uint16_t flags)
+{
+	st_then_fence((uint32_t *)(void *)g, htole32((uint32_t)flags << 16 | desc));
+}
+
+static VHC_HOT struct virtq_event
+guest_load_event(const struct virtq_event *g)
+{
+	uint32_t both = ld_relaxed((const uint32_t *)(const void *)g);
+	struct virtq_event raw;
+
+	memcpy(&raw, &both, sizeof(raw));
+	return raw;
+}
+
 /* One used entry in one store; the index store that follows publishes it. */
 static VHC_HOT void
 guest_store_used(struct virtq_used_elem *g, uint16_t id, uint32_t len)

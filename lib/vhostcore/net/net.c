@@ -60,8 +60,9 @@ static void
 net_queue_start(struct vhc_queue *q, uint64_t features)
 {
 	struct net_queue *nq = net_queue_of(q);
-	bool long_hdr =
-		features & (BIT64(VIRTIO_F_VERSION_1_BIT) | BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT));
+	bool long_hdr = features & (BIT64(VIRTIO_F_VERSION_1_BIT) |
+				    BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT) |
+				    BIT64(VIRTIO_F_RING_PACKED_BIT));
 	unsigned int csum_bit =
 		net_is_pull(q) ? VIRTIO_NET_F_CSUM_BIT : VIRTIO_NET_F_GUEST_CSUM_BIT;
 
@@ -132,7 +133,7 @@ vhc_net_pull_setup(struct vhc_queue *q, const struct vhc_net_pull_conf *conf)
 void
 vhc_net_notify(struct net_queue *nq)
 {
-	int rc = split_call(&nq->core.ring);
+	int rc = ring_call(&nq->core.ring);
 
 	/* -EAGAIN: the driver has not yet seen the previous one, so it will see this too. */
 	if (rc == 0 || rc == -EAGAIN)

@@ -12,7 +12,7 @@
 #include <rte_mbuf.h>
 
 #include "../class.h"
-#include "../ring/split.h"
+#include "../ring/verbs.h"
 #include "../spec/virtio_net.h"
 #include "../vhostcore_net.h"
 #include "stats.h"
@@ -59,13 +59,13 @@ vhc_burst_t vhc_net_push_burst(const struct net_queue *nq);
 /* Interrupt the driver and count it. Cold for drivers that poll. */
 void vhc_net_notify(struct net_queue *nq);
 
-/* The end of every burst: what was staged is the driver's now, and it hears of it if it wants to. */
+/* The end of every burst: what was staged is the driver's, and it hears of it if it wants to. */
 static VHC_HOT void
-net_publish(struct net_queue *nq)
+net_publish(struct net_queue *nq, enum ring_kind kind)
 {
 	if (!nq->core.ring.nr_staged)
 		return;
-	if (split_publish(&nq->core.ring))
+	if (ring_publish(&nq->core.ring, kind))
 		vhc_net_notify(nq);
 	else
 		stats_add(&nq->stats.notifications_suppressed, 1);

@@ -3,7 +3,7 @@
  * pull.c - guest to host: chains become mbufs.
  *
  * Knows:   the ring's verbs, the packet header, mbufs.
- * Trusts:  nothing it has not copied; chains from split_take() are proven.
+ * Trusts:  nothing it has not copied; chains from ring_take() are proven.
  * Runs on: polling lcore inside the queue's gate.
  *
  * A burst alternates between two ways. pull_run() takes packets in one descriptor each, in passes,
@@ -15,6 +15,12 @@
 #include "copy.h"
 #include "offload.h"
 
+/* What a burst is compiled for. */
+struct pull_kind {
+	enum ring_kind ring;
+	bool csum;		/* CSUM negotiated: headers mean something */
+};
+
 /* A packet in one descriptor, proven; still in guest memory. */
 struct pull_item {
 	const uint8_t *src;
@@ -25,42 +31,34 @@ struct pull_item {
 /* ---- many packets of the common shape ------------------------------------------------------- */
 
 /*
- * Is the chain at `id` one readable descriptor that fits one mbuf? If not it is left for
- * pull_one(), which also finds the words for what may be wrong with it.
+ * Is it one readable descriptor that fits one mbuf? If not it is left for pull_one(), which also
+ * finds the words for what may be wrong with it.
  */
 static VHC_HOT bool
-pull_judge(struct net_queue *nq, uint16_t id, struct pull_item *item)
+pull_judge(struct net_queue *nq, const struct ring_look *look, struct pull_item *item)
 {
 	struct ring *r = &nq->core.ring;
-	struct virtq_desc raw;
 	uint32_t shortest = nq->hdr_len + NET_FRAME_MIN;
 
-	if (vhc_unlikely(id >= r->size))
+	if (vhc_unlikely(look->flags & RING_SHAPE_FLAGS))
 		return false;
-	raw = guest_load_desc(&r->g_desc[id]);
-	item->len = le32_get(raw.len);
-	item->id = id;
-	if (vhc_unlikely(le16_get(raw.flags) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE |
-						VIRTQ_DESC_F_INDIRECT)))
+	if (vhc_unlikely(look->len - shortest > nq->hdr_len + nq->room - shortest))
 		return false;
-	if (vhc_unlikely(item->len - shortest > nq->hdr_len + nq->room - shortest))
-		return false;
-	item->src = map_whole(r->map, &r->hint, (gpa){ le64_get(raw.addr) }, item->len);
+	item->len = look->len;
+	item->id = look->id;
+	item->src = map_whole(r->map, &r->hint, (gpa){ look->addr }, look->len);
 	return item->src;
 }
 
 /* Up to `n` packets from the ring's head, as far as the common shape goes. */
 static VHC_HOT uint16_t
-pull_look(struct net_queue *nq, struct pull_item *items, uint16_t n)
+pull_look(struct net_queue *nq, enum ring_kind kind, struct pull_item *items, uint16_t n)
 {
-	struct ring *r = &nq->core.ring;
-	uint16_t ids[NET_RUN], i;
+	struct ring_look looks[NET_RUN];
+	uint16_t i;
 
-	for (i = 0; i < n; i++) {
-		ids[i] = split_head(r, i);
-		prefetch_read(&r->g_desc[ids[i] & (r->size - 1)]);
-	}
-	for (i = 0; i < n && pull_judge(nq, ids[i], &items[i]); i++)
+	n = ring_look(&nq->core.ring, kind, looks, n);
+	for (i = 0; i < n && pull_judge(nq, &looks[i], &items[i]); i++)
 		prefetch_read(items[i].src);
 	return i;
 }
@@ -105,13 +103,24 @@ pull_copy(struct net_queue *nq, const struct pull_item *item, struct rte_mbuf *m
 	return len;
 }
 
+static VHC_HOT void
+pull_give(struct ring *r, enum ring_kind kind, const struct pull_item *items, uint16_t nr)
+{
+	if (r->in_order)
+		ring_give_batch(r, kind, items[nr - 1].id, nr);
+	else
+		for (uint16_t i = 0; i < nr; i++)
+			ring_give(r, kind, items[i].id, 0, 1);
+}
+
 /* Number of packets stored; *nr_taken chains were consumed for them. */
 static VHC_HOT uint16_t
-pull_run(struct net_queue *nq, struct rte_mbuf **mbufs, uint16_t n, bool csum, uint16_t *nr_taken)
+pull_run(struct net_queue *nq, struct pull_kind k, struct rte_mbuf **mbufs, uint16_t n,
+	 uint16_t *nr_taken)
 {
 	struct ring *r = &nq->core.ring;
 	struct pull_item items[NET_RUN];
-	uint16_t nr = pull_look(nq, items, n), nr_stored = 0;
+	uint16_t nr = pull_look(nq, k.ring, items, n), nr_stored = 0;
 	uint64_t bytes = 0;
 
 	*nr_taken = 0;
@@ -123,16 +132,16 @@ pull_run(struct net_queue *nq, struct rte_mbuf **mbufs, uint16_t n, bool csum, u
 		prefetch_write((uint8_t *)mbufs[i]->buf_addr + RTE_PKTMBUF_HEADROOM);
 	for (uint16_t i = 0; i < nr; i++) {
 		struct rte_mbuf *m = mbufs[i];
-		uint32_t len = pull_copy(nq, &items[i], m, csum);
+		uint32_t len = pull_copy(nq, &items[i], m, k.csum);
 
-		split_give(r, items[i].id, 0);
 		bytes += len;
 		/* A refused packet swaps its mbuf behind those that are kept. */
 		mbufs[i] = mbufs[nr_stored];
 		mbufs[nr_stored] = m;
 		nr_stored += len != 0;
 	}
-	r->avail_idx += nr;
+	ring_skip(r, k.ring, nr);
+	pull_give(r, k.ring, items, nr);
 	if (vhc_unlikely(nr_stored < nr))
 		rte_mempool_put_bulk(nq->pool, (void **)(mbufs + nr_stored), nr - nr_stored);
 	stats_run(&nq->stats, nr_stored, bytes);
@@ -212,10 +221,11 @@ pull_one(struct net_queue *nq, struct rte_mbuf **mbuf)
 {
 	struct ring *r = &nq->core.ring;
 	enum ring_fault fault = RING_FAULT_NONE;
+	struct ring_mark mark = ring_mark(r);
 	struct chain c;
 
 	*mbuf = NULL;
-	switch (split_take(r, &c)) {
+	switch (ring_take(r, r->kind, &c)) {
 	case TAKE_EMPTY:
 		return false;
 	case TAKE_BAD:
@@ -223,7 +233,7 @@ pull_one(struct net_queue *nq, struct rte_mbuf **mbuf)
 	case TAKE_OK:
 		*mbuf = pull_chain(nq, &c, &fault);
 		if (!*mbuf && fault == RING_FAULT_NONE) {
-			split_untake(r, 1, 0);
+			ring_untake(r, mark);
 			stats_add(&nq->stats.no_mbuf, 1);
 			return false;
 		}
@@ -231,7 +241,7 @@ pull_one(struct net_queue *nq, struct rte_mbuf **mbuf)
 			vhc_ring_fault(r, fault);
 		break;
 	}
-	split_give(r, c.id, 0);
+	ring_give(r, r->kind, c.id, 0, c.nr_slots);
 	if (*mbuf) {
 		/* A frame is at least an Ethernet header, but its first segment need not be. */
 		uint8_t dst[6];
@@ -245,41 +255,45 @@ pull_one(struct net_queue *nq, struct rte_mbuf **mbuf)
 
 /* ---- the burst ------------------------------------------------------------------------------ */
 
+/*
+ * At most `n` chains are consumed, also when they bring no packet: a guest that makes bad ones as
+ * fast as we refuse them does not keep us here.
+ */
 static VHC_HOT uint16_t
-pull_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, bool csum)
+pull_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct pull_kind k)
 {
 	struct net_queue *nq = net_queue_of(q);
-	uint16_t nr_ready = split_ready(&q->ring), nr_stored = 0, nr_taken;
+	uint16_t nr_stored = 0, nr_left = n;
 
-	if (nr_ready == 0)
+	if (!ring_ready(&q->ring, k.ring))
 		return 0;
-	nr_ready = RTE_MIN(nr_ready, n);
-	while (nr_ready) {
-		nr_stored += pull_run(nq, mbufs + nr_stored, RTE_MIN(nr_ready, NET_RUN), csum,
-				      &nr_taken);
-		nr_ready -= nr_taken;
-		if (vhc_unlikely(nr_taken < NET_RUN && nr_ready)) {
-			if (!pull_one(nq, &mbufs[nr_stored]))
-				break;
-			nr_stored += mbufs[nr_stored] != NULL;
-			nr_ready--;
-		}
+	while (nr_left) {
+		uint16_t nr_wanted = RTE_MIN(nr_left, NET_RUN), nr_taken;
+
+		nr_stored += pull_run(nq, k, mbufs + nr_stored, nr_wanted, &nr_taken);
+		nr_left -= nr_taken;
+		if (vhc_likely(nr_taken == nr_wanted))
+			continue;
+		if (!ring_more(&q->ring, k.ring) || !pull_one(nq, &mbufs[nr_stored]))
+			break;
+		nr_stored += mbufs[nr_stored] != NULL;
+		nr_left--;
 	}
-	net_publish(nq);
+	net_publish(nq, k.ring);
 	return nr_stored;
 }
 
-static uint16_t
-pull_plain(struct vhc_queue *q, void **mbufs, uint16_t n)
-{
-	return pull_burst(q, (struct rte_mbuf **)mbufs, n, false);
-}
+#define PULL_BURST(name, ring, csum) \
+	static uint16_t name(struct vhc_queue *q, void **mbufs, uint16_t n) \
+	{ \
+		return pull_burst(q, (struct rte_mbuf **)mbufs, n, \
+				  (struct pull_kind){ ring, csum }); \
+	}
 
-static uint16_t
-pull_csum(struct vhc_queue *q, void **mbufs, uint16_t n)
-{
-	return pull_burst(q, (struct rte_mbuf **)mbufs, n, true);
-}
+PULL_BURST(pull_split, RING_SPLIT, false)
+PULL_BURST(pull_split_csum, RING_SPLIT, true)
+PULL_BURST(pull_packed, RING_PACKED, false)
+PULL_BURST(pull_packed_csum, RING_PACKED, true)
 
 static uint16_t
 pull_nowhere(struct vhc_queue *q, void **mbufs, uint16_t n)
@@ -295,5 +309,7 @@ vhc_net_pull_burst(const struct net_queue *nq)
 {
 	if (!nq->pool)
 		return pull_nowhere;
-	return nq->csum ? pull_csum : pull_plain;
+	if (nq->core.ring.kind == RING_PACKED)
+		return nq->csum ? pull_packed_csum : pull_packed;
+	return nq->csum ? pull_split_csum : pull_split;
 }

@@ -3,7 +3,7 @@
  * push.c - host to guest: mbufs are copied into the guest's buffers.
  *
  * Knows:   the ring's verbs, the packet header, mbufs.
- * Trusts:  nothing it has not copied; chains from split_take() are proven. mbufs are only read.
+ * Trusts:  nothing it has not copied; chains from ring_take() are proven. mbufs are only read.
  * Runs on: polling lcore inside the queue's gate.
  *
  * As in pull.c, push_run() handles the common shape in passes - one segment into one descriptor -
@@ -13,6 +13,12 @@
 
 #include "copy.h"
 #include "offload.h"
+
+/* What a burst is compiled for. */
+struct push_kind {
+	enum ring_kind ring;
+	uint32_t hdr_len;
+};
 
 /* One buffer of the guest, proven large enough. */
 struct push_item {
@@ -28,42 +34,37 @@ push_is_plain(const struct rte_mbuf *m)
 	return m->nb_segs == 1 && m->data_len >= NET_FRAME_MIN && !(m->ol_flags & OFFLOAD_TX_FLAGS);
 }
 
-/* Is the chain at `id` one writable descriptor with room for `len` bytes? */
+/* Is it one writable descriptor with room for `len` bytes? */
 static VHC_HOT bool
-push_judge(struct net_queue *nq, uint16_t id, uint32_t len, struct push_item *item)
+push_judge(struct net_queue *nq, const struct ring_look *look, uint32_t len,
+	   struct push_item *item)
 {
 	struct ring *r = &nq->core.ring;
-	struct virtq_desc raw;
 
-	if (vhc_unlikely(id >= r->size))
+	if (vhc_unlikely((look->flags & RING_SHAPE_FLAGS) != VIRTQ_DESC_F_WRITE))
 		return false;
-	raw = guest_load_desc(&r->g_desc[id]);
-	item->id = id;
-	if (vhc_unlikely((le16_get(raw.flags) & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE |
-						 VIRTQ_DESC_F_INDIRECT)) != VIRTQ_DESC_F_WRITE))
+	if (vhc_unlikely(look->len < len))
 		return false;
-	if (vhc_unlikely(le32_get(raw.len) < len))
-		return false;
-	item->dst = map_whole(r->map, &r->hint, (gpa){ le64_get(raw.addr) }, len);
+	item->id = look->id;
+	item->dst = map_whole(r->map, &r->hint, (gpa){ look->addr }, len);
 	return item->dst;
 }
 
 static VHC_HOT uint16_t
-push_look(struct net_queue *nq, struct rte_mbuf **mbufs, struct push_item *items, uint16_t n)
+push_look(struct net_queue *nq, enum ring_kind kind, struct rte_mbuf **mbufs,
+	  struct push_item *items, uint16_t n)
 {
-	struct ring *r = &nq->core.ring;
-	uint16_t ids[NET_RUN], i;
+	struct ring_look looks[NET_RUN];
+	uint16_t i;
 
-	for (i = 0; i < n; i++) {
-		ids[i] = split_head(r, i);
-		prefetch_read(&r->g_desc[ids[i] & (r->size - 1)]);
+	for (i = 0; i < n; i++)
 		prefetch_read(mbufs[i]);
-	}
+	n = ring_look(&nq->core.ring, kind, looks, n);
 	for (i = 0; i < n; i++) {
 		const struct rte_mbuf *m = mbufs[i];
 
 		if (vhc_unlikely(!push_is_plain(m)) ||
-		    !push_judge(nq, ids[i], nq->hdr_len + m->data_len, &items[i]))
+		    !push_judge(nq, &looks[i], nq->hdr_len + m->data_len, &items[i]))
 			break;
 		prefetch_write(items[i].dst);
 		prefetch_read(rte_pktmbuf_mtod(m, const void *));
@@ -98,15 +99,14 @@ push_frees_simply(const struct rte_mbuf *m, const struct rte_mempool *pool)
 }
 
 /*
- * The guest's header is written blind, never read. `hdr_len` is a constant where it is known. Frees
- * what it sent.
+ * The guest's header is written blind, never read. Frees what it sent.
  */
 static VHC_HOT uint16_t
-push_run(struct net_queue *nq, struct rte_mbuf **mbufs, uint16_t n, uint32_t hdr_len)
+push_run(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs, uint16_t n)
 {
 	struct ring *r = &nq->core.ring;
 	struct push_item items[NET_RUN];
-	uint16_t nr = push_look(nq, mbufs, items, n);
+	uint16_t nr = push_look(nq, k.ring, mbufs, items, n);
 	struct rte_mempool *pool = mbufs[0]->pool;
 	uint64_t bytes = 0;
 	bool simple = true;
@@ -120,15 +120,15 @@ push_run(struct net_queue *nq, struct rte_mbuf **mbufs, uint16_t n, uint32_t hdr
 		uint32_t len = m->data_len;
 
 		if (i + 1 < nr)
-			push_prefetch_rest(&items[i + 1], hdr_len + mbufs[i + 1]->data_len);
-		memcpy(items[i].dst, &hdr, hdr_len);
-		copy_bytes(items[i].dst + hdr_len, frame, len);
-		split_give(r, items[i].id, hdr_len + len);
+			push_prefetch_rest(&items[i + 1], k.hdr_len + mbufs[i + 1]->data_len);
+		memcpy(items[i].dst, &hdr, k.hdr_len);
+		copy_bytes(items[i].dst + k.hdr_len, frame, len);
+		ring_give(r, k.ring, items[i].id, k.hdr_len + len, 1);
 		stats_frame(&nq->stats, frame, len);
 		bytes += len;
 		simple = simple && push_frees_simply(m, pool);
 	}
-	r->avail_idx += nr;
+	ring_skip(r, k.ring, nr);
 	stats_run(&nq->stats, nr, bytes);
 	if (vhc_likely(simple))
 		rte_mempool_put_bulk(pool, (void *const *)mbufs, nr);
@@ -145,6 +145,16 @@ enum push_result {
 	PUSH_FULL,	/* nothing was consumed */
 };
 
+/* Most buffers one packet may need. Tiny ones beyond that are the guest's own fault. */
+#define PUSH_BUFFERS_MAX 1024
+
+/* A chain with part of the packet in it, not given yet: the next ones may not suffice. */
+struct push_filled {
+	uint16_t id;
+	uint16_t nr_slots;
+	uint32_t len;
+};
+
 /* A packet being written over one or more chains. */
 struct push_writer {
 	struct net_queue *nq;
@@ -153,11 +163,10 @@ struct push_writer {
 	struct chain *current;
 	struct chain_pos pos;
 	uint32_t in_current;	/* bytes written to the current chain */
-	uint16_t nr_ready;	/* chains the driver has for us */
-	uint16_t nr_settled;	/* bad ones, given back already */
-	uint16_t nr_taken;
-	uint16_t nr_given;
-	uint16_t nr_buffers;
+	struct ring_mark mark;	/* before the packet's first chain */
+	uint16_t nr_taken;	/* chains, bad ones included */
+	uint16_t nr_buffers;	/* of the packet */
+	struct push_filled filled[PUSH_BUFFERS_MAX];
 };
 
 /* 5.1.6.3.1: a receive buffer has room for the header, and it is all in the first chain. */
@@ -175,13 +184,26 @@ static enum take
 push_take(struct push_writer *w, struct chain *c)
 {
 	struct ring *r = &w->nq->core.ring;
-	enum take taken = split_take(r, c);
+	enum take taken = ring_take(r, r->kind, c);
 	enum ring_fault fault = taken == TAKE_OK ? push_check_chain(w, c) : RING_FAULT_NONE;
 
 	if (fault == RING_FAULT_NONE)
 		return taken;
 	vhc_ring_fault(r, fault);
 	return TAKE_BAD;
+}
+
+static void
+push_finish_chain(struct push_writer *w)
+{
+	if (!w->current)
+		return;
+	w->filled[w->nr_buffers - 1] = (struct push_filled){
+		.id = w->current->id,
+		.nr_slots = w->current->nr_slots,
+		.len = w->in_current,
+	};
+	w->current = NULL;
 }
 
 /*
@@ -196,20 +218,22 @@ push_next_chain(struct push_writer *w)
 	struct chain *c = w->nr_buffers ? &w->more : &w->first;
 	enum take taken;
 
-	if (w->nr_buffers && !w->nq->mergeable)
+	push_finish_chain(w);
+	if (w->nr_buffers == PUSH_BUFFERS_MAX || (w->nr_buffers && !w->nq->mergeable))
 		return PUSH_DROPPED;
 	for (;;) {
-		if (w->nr_settled + w->nr_taken == w->nr_ready)
+		/* No more than the ring has, whatever its flags say. */
+		if (w->nr_taken == r->size)
 			return PUSH_FULL;
 		taken = push_take(w, c);
 		if (taken == TAKE_EMPTY)
 			return PUSH_FULL;
+		w->nr_taken++;
 		if (taken == TAKE_OK || w->nr_buffers)
 			break;
-		split_give(r, c->id, 0);
-		w->nr_settled++;
+		ring_give(r, r->kind, c->id, 0, c->nr_slots);
+		w->mark = ring_mark(r);
 	}
-	w->nr_taken++;
 	w->nr_buffers++;
 	w->current = c;
 	w->in_current = 0;
@@ -219,34 +243,22 @@ push_next_chain(struct push_writer *w)
 	return PUSH_DONE;
 }
 
-static void
-push_finish_chain(struct push_writer *w)
-{
-	if (!w->current)
-		return;
-	split_give(&w->nq->core.ring, w->current->id, w->in_current);
-	w->nr_given++;
-	w->current = NULL;
-}
-
 /* 5.1.6.4.1: every buffer but the last is filled. */
 static enum push_result
 push_bytes(struct push_writer *w, const uint8_t *src, uint32_t len)
 {
 	while (len) {
 		uint32_t done = w->current ? chain_copy_in(&w->pos, src, len) : 0;
+		enum push_result result;
 
 		w->in_current += done;
 		src += done;
 		len -= done;
-		if (len) {
-			push_finish_chain(w);
-
-			enum push_result result = push_next_chain(w);
-
-			if (result != PUSH_DONE)
-				return result;
-		}
+		if (!len)
+			break;
+		result = push_next_chain(w);
+		if (result != PUSH_DONE)
+			return result;
 	}
 	return PUSH_DONE;
 }
@@ -273,6 +285,8 @@ push_packet(struct push_writer *w, const struct rte_mbuf *m, const struct offloa
 static void
 push_complete(struct push_writer *w)
 {
+	struct ring *r = &w->nq->core.ring;
+
 	push_finish_chain(w);
 	if (w->nr_buffers > 1) {
 		struct chain_pos pos = chain_writable(&w->first);
@@ -282,6 +296,8 @@ push_complete(struct push_writer *w)
 		chain_copy_out(&pos, before, sizeof(before));
 		chain_copy_in(&pos, &nr_buffers, sizeof(nr_buffers));
 	}
+	for (uint16_t i = 0; i < w->nr_buffers; i++)
+		ring_give(r, r->kind, w->filled[i].id, w->filled[i].len, w->filled[i].nr_slots);
 }
 
 /* Before any chain is touched: requests that make no sense, packets no guest takes. */
@@ -303,31 +319,27 @@ push_prepare(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head
 }
 
 static VHC_COLD enum push_result
-push_one(struct net_queue *nq, struct rte_mbuf *m, uint16_t nr_ready, uint16_t *nr_taken)
+push_one(struct net_queue *nq, struct rte_mbuf *m)
 {
 	struct offload_head head;
 	struct push_writer w;
 	enum push_result result;
+	uint8_t dst[6];
 
-	*nr_taken = 0;
 	if (!push_prepare(nq, m, &head))
 		return PUSH_DROPPED;
 	w.nq = nq;
 	w.current = NULL;
-	w.nr_ready = nr_ready;
-	w.nr_settled = w.nr_taken = w.nr_given = w.nr_buffers = 0;
+	w.mark = ring_mark(&nq->core.ring);
+	w.nr_taken = w.nr_buffers = 0;
 	result = push_packet(&w, m, &head);
-	*nr_taken = w.nr_settled;
 	if (result == PUSH_DONE) {
-		uint8_t dst[6];
-
 		push_complete(&w);
-		*nr_taken += w.nr_taken;
 		stats_frame(&nq->stats, rte_pktmbuf_read(m, 0, sizeof(dst), dst), m->pkt_len);
 		stats_run(&nq->stats, 1, m->pkt_len);
 		return PUSH_DONE;
 	}
-	split_untake(&nq->core.ring, w.nr_taken, w.nr_given);
+	ring_untake(&nq->core.ring, w.mark);
 	if (result == PUSH_DROPPED)
 		stats_add(&nq->stats.too_long, 1);
 	return result;
@@ -336,45 +348,45 @@ push_one(struct net_queue *nq, struct rte_mbuf *m, uint16_t nr_ready, uint16_t *
 /* ---- the burst ------------------------------------------------------------------------------ */
 
 static VHC_HOT uint16_t
-push_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, uint32_t hdr_len)
+push_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct push_kind k)
 {
 	struct net_queue *nq = net_queue_of(q);
-	uint16_t nr_ready = split_ready(&q->ring), nr_done = 0;
+	bool more = ring_ready(&q->ring, k.ring);
+	uint16_t nr_done = 0;
 
-	while (nr_done < n && nr_ready) {
-		uint16_t nr_left = RTE_MIN(nr_ready, (uint16_t)(n - nr_done));
-		uint16_t nr = RTE_MIN(nr_left, NET_RUN);
-		uint16_t nr_taken = push_run(nq, mbufs + nr_done, nr, hdr_len);
+	while (nr_done < n && more) {
+		uint16_t nr = RTE_MIN((uint16_t)(n - nr_done), NET_RUN);
+		uint16_t nr_taken = push_run(nq, k, mbufs + nr_done, nr);
 
 		nr_done += nr_taken;
-		nr_ready -= nr_taken;
-		if (vhc_unlikely(nr_taken < nr)) {
-			if (push_one(nq, mbufs[nr_done], nr_ready, &nr_taken) == PUSH_FULL)
-				break;
-			rte_pktmbuf_free(mbufs[nr_done++]);
-			nr_ready -= nr_taken;
-		}
+		if (vhc_likely(nr_taken == nr))
+			continue;
+		more = ring_more(&q->ring, k.ring);
+		if (!more || push_one(nq, mbufs[nr_done]) == PUSH_FULL)
+			break;
+		rte_pktmbuf_free(mbufs[nr_done++]);
 	}
-	net_publish(nq);
+	net_publish(nq, k.ring);
 	if (vhc_unlikely(nr_done < n))
 		stats_add(&nq->stats.ring_full, 1);
 	return nr_done;
 }
 
-static uint16_t
-push_12(struct vhc_queue *q, void **mbufs, uint16_t n)
-{
-	return push_burst(q, (struct rte_mbuf **)mbufs, n, VIRTIO_NET_HDR_LEN);
-}
+#define PUSH_BURST(name, ring, hdr_len) \
+	static uint16_t name(struct vhc_queue *q, void **mbufs, uint16_t n) \
+	{ \
+		return push_burst(q, (struct rte_mbuf **)mbufs, n, \
+				  (struct push_kind){ ring, hdr_len }); \
+	}
 
-static uint16_t
-push_10(struct vhc_queue *q, void **mbufs, uint16_t n)
-{
-	return push_burst(q, (struct rte_mbuf **)mbufs, n, VIRTIO_NET_HDR_LEN_LEGACY);
-}
+PUSH_BURST(push_split, RING_SPLIT, VIRTIO_NET_HDR_LEN)
+PUSH_BURST(push_split_legacy, RING_SPLIT, VIRTIO_NET_HDR_LEN_LEGACY)
+PUSH_BURST(push_packed, RING_PACKED, VIRTIO_NET_HDR_LEN)
 
 vhc_burst_t
 vhc_net_push_burst(const struct net_queue *nq)
 {
-	return nq->hdr_len == VIRTIO_NET_HDR_LEN ? push_12 : push_10;
+	if (nq->core.ring.kind == RING_PACKED)
+		return push_packed;
+	return nq->hdr_len == VIRTIO_NET_HDR_LEN ? push_split : push_split_legacy;
 }

@@ -17,6 +17,7 @@
 
 struct chain {
 	uint16_t id;		/* what giving it back needs */
+	uint16_t nr_slots;	/* ... and for a packed ring, the slots it took */
 	uint16_t nr_spans;
 	uint16_t nr_readable;	/* spans[0...nr_readable) are readable, the rest writable */
 	uint32_t read_len;

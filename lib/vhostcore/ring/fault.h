@@ -16,7 +16,8 @@
 /* These leave no buffer to give back: the ring stops until the driver sets it up again. */
 #define RING_FAULTS_BREAKING(X) \
 	X(AVAIL_IDX,	avail_idx,	"more entries were made available than the ring holds") \
-	X(HEAD_RANGE,	head_range,	"an available entry names a descriptor outside the ring")
+	X(HEAD_RANGE,	head_range,	"an available entry names a descriptor outside the ring") \
+	X(CHAIN_ENDLESS, chain_endless,	"a chain is longer than the packed ring it is in")
 
 /* These cost the guest one chain: it is given back unused. */
 #define RING_FAULTS_CHAIN(X) \

@@ -6,14 +6,7 @@
  * Trusts:  nothing behind a g_ pointer: the guest changes it while we look.
  * Runs on: polling lcore inside the queue's gate; control thread while the gate is closed.
  *
- * Seven verbs, the same for every layout (split.h):
- *   ready    how many chains the driver has made available and we have not taken
- *   take     the next chain: copied, checked, translated
- *   untake   as if the last `n` had never been taken
- *   give     stage one used entry
- *   publish  make all staged entries visible, and say whether the driver wants an interrupt
- *   kicks    ask for, or refuse, kicks
- *   call     interrupt the driver
+ * verbs.h has what can be done with a ring; split.h and packed.h do it, each in its layout.
  */
 #ifndef VHC_RING_RING_H
 #define VHC_RING_RING_H
@@ -25,10 +18,15 @@
 #include "../spec/virtio_ring.h"
 #include "fault.h"
 
+enum ring_kind {
+	RING_SPLIT,
+	RING_PACKED,
+};
+
 enum take {
 	TAKE_EMPTY,	/* nothing available, or the ring is broken */
 	TAKE_OK,	/* the chain is proven */
-	TAKE_BAD,	/* counted; only the id holds: give it back with length 0 */
+	TAKE_BAD,	/* counted; only id and slots hold: give it back with length 0 */
 };
 
 /* Counters outlive rings: they belong to the queue. Written by the poller only. */
@@ -37,30 +35,60 @@ struct ring_faults {
 	uint32_t last;		/* enum ring_fault, or RING_FAULT_NONE */
 };
 
+/* Where the next chain is taken. Split: free running, no wrap counter; packed: a slot. */
+struct ring_mark {
+	uint16_t idx;
+	bool wrap;
+};
+
 /*
  * The order is by cache line: with the gate and the burst function before it in struct vhc_queue,
- * everything up to `map` is one line, and an empty poll touches no other.
+ * everything up to `map` is one line, and an empty poll touches no other of ours.
  */
 struct ring {
-	const struct virtq_desc *g_desc;
-	const struct virtq_avail *g_avail;
-	struct virtq_used *g_used;
-	uint16_t size;			/* power of two */
-	uint16_t avail_idx;		/* next entry to take, free running */
-	uint16_t used_idx;		/* next entry to publish, free running */
-	uint16_t nr_staged;		/* used entries written behind used_idx */
-	uint16_t signalled_idx;		/* used_idx when the driver was last interrupted */
-	bool signalled_valid;		/* ... and whether that was in this ring's life */
+	union {
+		const struct virtq_desc *g_desc;
+		struct virtq_packed_desc *g_packed;
+	};
+	union {
+		const struct virtq_avail *g_avail;
+		const struct virtq_event *g_driver_event;
+	};
+	union {
+		struct virtq_used *g_used;
+		struct virtq_event *g_device_event;
+	};
+	uint16_t size;			/* split: a power of two */
+	struct ring_mark avail;		/* next entry to take */
+	struct ring_mark used;		/* next entry to publish */
+	uint16_t nr_staged;		/* entries (packed: slots) written behind `used` */
+	uint16_t avail_seen;		/* split: avail->idx when last looked at */
 	bool event_idx;
-	bool indirect;
 	bool broken;
 	const struct map *map;
 
 	struct map_hint hint;
 	struct map_hint table_hint;	/* indirect tables lie elsewhere than packets */
+	uint64_t staged_head;		/* packed: the first staged entry, withheld until publish */
+	struct ring_faults *faults;
 	int call_fd;			/* -1: the driver polls. Borrowed from the control side */
 	int err_fd;			/* likewise */
-	struct ring_faults *faults;
+	struct ring_mark signalled;	/* `used` when the driver was last interrupted */
+	bool signalled_valid;		/* ... and whether that was in this ring's life */
+	bool indirect;
+	bool in_order;
+	enum ring_kind kind;
 };
+
+/* A descriptor the driver made available, copied and not judged: one entry, one buffer. */
+struct ring_look {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags;		/* VIRTQ_DESC_F_* */
+	uint16_t id;
+};
+
+/* The flags that say what shape a descriptor has. */
+#define RING_SHAPE_FLAGS (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT)
 
 #endif

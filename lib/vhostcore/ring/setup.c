@@ -2,7 +2,7 @@
 /*
  * setup.c - translate and start rings.
  *
- * Knows:   virtio 1.2 section 2.7: sizes and alignments.
+ * Knows:   virtio 1.2 sections 2.7 and 2.8: sizes and alignments.
  * Trusts:  nothing of the addresses.
  * Runs on: control thread, with the queue's gate closed.
  */
@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "../mem/guest.h"
+#include "verbs.h"
 
 struct part {
 	const char *name;
@@ -44,45 +44,136 @@ translate_part(const struct part *part, const struct map *map, char *reason)
 	return span.ptr;
 }
 
+struct parts {
+	struct part desc;
+	struct part avail;
+	struct part used;
+};
+
 /* 2.7.6, 2.7.8: the trailing event fields are only there, and only touched, with EVENT_IDX. */
+static struct parts
+split_parts(const struct ring_claim *claim)
+{
+	uint64_t n = claim->size, event = claim->event_idx ? sizeof(le16) : 0;
+
+	return (struct parts){
+		{ "descriptor", claim->desc, n * sizeof(struct virtq_desc), VIRTQ_DESC_ALIGN },
+		{ "available", claim->avail, sizeof(struct virtq_avail) + n * sizeof(le16) + event,
+		  VIRTQ_AVAIL_ALIGN },
+		{ "used", claim->used,
+		  sizeof(struct virtq_used) + n * sizeof(struct virtq_used_elem) + event,
+		  VIRTQ_USED_ALIGN },
+	};
+}
+
+/* 2.8.10.1 */
+static struct parts
+packed_parts(const struct ring_claim *claim)
+{
+	return (struct parts){
+		{ "descriptor", claim->desc, claim->size * sizeof(struct virtq_packed_desc),
+		  VIRTQ_DESC_ALIGN },
+		{ "driver event", claim->avail, sizeof(struct virtq_event), VIRTQ_EVENT_ALIGN },
+		{ "device event", claim->used, sizeof(struct virtq_event), VIRTQ_EVENT_ALIGN },
+	};
+}
+
+static int
+check_size(const struct ring_claim *claim, char *reason)
+{
+	if (claim->kind == RING_PACKED || (claim->size & (claim->size - 1)) == 0)
+		return 0;
+	snprintf(reason, RING_REASON_LEN, "%u entries; a split ring has a power of two",
+		 claim->size);
+	return -EINVAL;
+}
+
 int
 vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct map *map,
 		   char *reason)
 {
-	uint64_t n = claim->size, event = claim->event_idx ? sizeof(le16) : 0;
-	const struct part desc = { "descriptor", claim->desc, n * sizeof(struct virtq_desc),
-				   VIRTQ_DESC_ALIGN };
-	const struct part avail = { "available", claim->avail,
-				    sizeof(struct virtq_avail) + n * sizeof(le16) + event,
-				    VIRTQ_AVAIL_ALIGN };
-	const struct part used = { "used", claim->used,
-				   sizeof(struct virtq_used) + n * sizeof(struct virtq_used_elem) +
-					   event,
-				   VIRTQ_USED_ALIGN };
-	void *g_desc = translate_part(&desc, map, reason);
-	void *g_avail = g_desc ? translate_part(&avail, map, reason) : NULL;
-	void *g_used = g_avail ? translate_part(&used, map, reason) : NULL;
+	struct parts parts = claim->kind == RING_PACKED ? packed_parts(claim) : split_parts(claim);
+	void *g_desc, *g_avail, *g_used;
 
+	if (check_size(claim, reason))
+		return -EINVAL;
+	g_desc = translate_part(&parts.desc, map, reason);
+	g_avail = g_desc ? translate_part(&parts.avail, map, reason) : NULL;
+	g_used = g_avail ? translate_part(&parts.used, map, reason) : NULL;
 	if (!g_used)
 		return -errno;
 	r->g_desc = g_desc;
 	r->g_avail = g_avail;
 	r->g_used = g_used;
 	r->size = claim->size;
+	r->kind = claim->kind;
 	r->event_idx = claim->event_idx;
 	r->indirect = claim->indirect;
+	r->in_order = claim->in_order;
 	r->map = map;
 	r->hint = (struct map_hint){ 0 };
 	r->table_hint = (struct map_hint){ 0 };
 	return 0;
 }
 
+#define BASE_IDX_MASK 0x7fffu
+#define BASE_WRAP_BIT 15
+#define BASE_USED_SHIFT 16
+
 void
-vhc_ring_start(struct ring *r)
+vhc_ring_start(struct ring *r, uint32_t base)
 {
-	r->used_idx = guest_load16(&r->g_used->idx);
-	r->avail_idx = r->used_idx;
+	if (r->kind == RING_PACKED) {
+		r->used.idx = base & BASE_IDX_MASK;
+		r->used.wrap = base >> BASE_WRAP_BIT & 1;
+	} else {
+		r->used.idx = guest_load16(&r->g_used->idx);
+		r->used.wrap = false;
+	}
+	r->avail = r->used;
+	r->avail_seen = r->avail.idx;
 	r->nr_staged = 0;
 	r->signalled_valid = false;
 	r->broken = false;
+}
+
+static uint32_t
+packed_half(struct ring_mark mark)
+{
+	return mark.idx | (uint32_t)mark.wrap << BASE_WRAP_BIT;
+}
+
+uint32_t
+vhc_ring_base(const struct ring *r)
+{
+	if (r->kind == RING_SPLIT)
+		return r->avail.idx;
+	return packed_half(r->avail) | packed_half(r->used) << BASE_USED_SHIFT;
+}
+
+static uint16_t
+packed_nr_available(const struct ring *r)
+{
+	struct ring_mark at = r->avail;
+	uint16_t nr = 0;
+
+	while (nr < r->size &&
+	       packed_is_available(guest_load16(&r->g_packed[at.idx].flags), at.wrap)) {
+		at = packed_after(r, at, 1);
+		nr++;
+	}
+	return nr;
+}
+
+uint16_t
+vhc_ring_nr_available(const struct ring *r)
+{
+	uint16_t nr;
+
+	if (r->broken)
+		return 0;
+	if (r->kind == RING_PACKED)
+		return packed_nr_available(r);
+	nr = (uint16_t)(guest_load16(&r->g_avail->idx) - ld_relaxed(&r->avail.idx));
+	return nr <= r->size ? nr : 0;
 }

@@ -17,8 +17,10 @@ struct ring_claim {
 	uva desc;
 	uva avail;
 	uva used;
-	bool event_idx;		/* negotiated features that change how the ring is read */
+	enum ring_kind kind;	/* below: negotiated features that change how the ring is read */
+	bool event_idx;
 	bool indirect;
+	bool in_order;
 };
 
 #define RING_REASON_LEN 192
@@ -31,11 +33,20 @@ int vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const str
 		       char *reason) VHC_MUST_USE;
 
 /*
- * Begin a life of a translated ring, at the used index found in the ring itself. What the front-end
- * said of the next available entry is not needed: we use chains in order, so it is the same number,
- * and where a front-end says another (0 after it reconnected, or the driver's own index) the ring
- * is right: what lies between was never given back.
+ * Begin a life of a translated ring. `base` is what SET_VRING_BASE said, in its encoding.
+ *
+ * Split: the used index found in the ring itself counts. We use chains in order, so both are the
+ * same number, and where a front-end says another (0 after it reconnected, or the driver's own
+ * index) the ring is right: what lies between was never given back.
+ * Packed: the ring does not tell, so `base` counts; its used half is the same as its available
+ * half, because nothing is left unused when a ring stops.
  */
-void vhc_ring_start(struct ring *r);
+void vhc_ring_start(struct ring *r, uint32_t base);
+
+/* Where a stopped ring would go on, in the encoding of GET_VRING_BASE. */
+uint32_t vhc_ring_base(const struct ring *r);
+
+/* Chains made available and not taken; an estimate while the ring is polled. */
+uint16_t vhc_ring_nr_available(const struct ring *r);
 
 #endif

@@ -16,6 +16,7 @@ static inline void
 chain_begin(struct chain *c, uint16_t id)
 {
 	c->id = id;
+	c->nr_slots = 1;
 	c->nr_spans = 0;
 	c->nr_readable = 0;
 	c->read_len = 0;
@@ -24,11 +25,11 @@ chain_begin(struct chain *c, uint16_t id)
 
 /* 2.7.4.2: the driver places any writable descriptors after any readable ones. */
 static inline enum ring_fault
-walk_direction(struct chain *c, const struct virtq_desc *raw, uint32_t len)
+walk_direction(struct chain *c, uint32_t len, uint16_t flags)
 {
 	uint32_t *total = &c->write_len;
 
-	if (!(le16_get(raw->flags) & VIRTQ_DESC_F_WRITE)) {
+	if (!(flags & VIRTQ_DESC_F_WRITE)) {
 		if (c->nr_spans != c->nr_readable)
 			return RING_FAULT_CHAIN_ORDER;
 		total = &c->read_len;
@@ -56,22 +57,62 @@ walk_spans(struct ring *r, struct chain *c, uint64_t addr, uint32_t len)
 	return RING_FAULT_NONE;
 }
 
-/* RING_FAULT_NONE, or what is wrong with the descriptor. An empty one is legal and adds nothing. */
+/*
+ * Append what a copied descriptor says. RING_FAULT_NONE, or what is wrong with it. An empty one is
+ * legal and adds nothing.
+ */
 static inline enum ring_fault
-walk_add(struct ring *r, struct chain *c, const struct virtq_desc *raw)
+walk_add(struct ring *r, struct chain *c, uint64_t addr, uint32_t len, uint16_t flags)
 {
-	uint64_t addr = le64_get(raw->addr);
-	uint32_t len = le32_get(raw->len);
-	enum ring_fault fault = walk_direction(c, raw, len);
+	enum ring_fault fault = walk_direction(c, len, flags);
 
 	if (fault != RING_FAULT_NONE)
 		return fault;
 	if (!range_is_sane(addr, len))
 		return RING_FAULT_DESC_WRAP;
 	fault = walk_spans(r, c, addr, len);
-	if (fault == RING_FAULT_NONE && !(le16_get(raw->flags) & VIRTQ_DESC_F_WRITE))
+	if (fault == RING_FAULT_NONE && !(flags & VIRTQ_DESC_F_WRITE))
 		c->nr_readable = c->nr_spans;
 	return fault;
+}
+
+/* A table of descriptors in guest memory, 16 bytes each, entries to be loaded once. */
+struct walk_table {
+	const uint8_t *g_base;	/* NULL: not contiguous here, look each entry up */
+	uint64_t guest;
+	uint32_t size;
+};
+
+/*
+ * 2.7.5.3, 2.8.7: follow an indirect descriptor. Its length is judged on the copy, and each entry
+ * is still loaded only once, so the guest gains nothing by changing the table under us.
+ */
+static inline enum ring_fault
+walk_enter_indirect(struct ring *r, struct walk_table *table, uint64_t addr, uint32_t len)
+{
+	if (!r->indirect)
+		return RING_FAULT_INDIRECT_OFF;
+	if (len == 0 || len % sizeof(struct virtq_desc) ||
+	    len / sizeof(struct virtq_desc) > VIRTQ_SIZE_MAX)
+		return RING_FAULT_INDIRECT_LEN;
+	if (!range_is_sane(addr, len))
+		return RING_FAULT_DESC_WRAP;
+	table->g_base = map_whole(r->map, &r->table_hint, (gpa){ addr }, len);
+	table->guest = addr;
+	table->size = len / sizeof(struct virtq_desc);
+	return RING_FAULT_NONE;
+}
+
+/* NULL: the entry lies in no region. */
+static inline const void *
+walk_table_entry(struct ring *r, const struct walk_table *table, uint32_t slot)
+{
+	uint64_t offset = slot * sizeof(struct virtq_desc);
+
+	if (vhc_likely(table->g_base))
+		return table->g_base + offset;
+	return map_whole(r->map, &r->table_hint, (gpa){ table->guest + offset },
+			 sizeof(struct virtq_desc));
 }
 
 #endif

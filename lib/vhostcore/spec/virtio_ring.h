@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * virtio_ring.h - the split virtqueue as virtio 1.2 section 2.7 lays it out, in its spelling.
+ * virtio_ring.h - the virtqueues as virtio 1.2 sections 2.7 and 2.8 lay them out, in its spelling.
  *
  * Knows:   layout, flags, alignment.
  * Trusts:  nothing to trust: no code.
@@ -58,6 +58,37 @@ static_assert(offsetof(struct virtq_desc, flags) == 12, "2.7.5");
 static_assert(offsetof(struct virtq_avail, ring) == 4, "2.7.6");
 static_assert(sizeof(struct virtq_used_elem) == 8, "2.7.8");
 static_assert(offsetof(struct virtq_used, ring) == 4, "2.7.8");
+
+/* 2.8: the packed virtqueue */
+#define VIRTQ_DESC_F_AVAIL		(1 << 7)
+#define VIRTQ_DESC_F_USED		(1 << 15)
+
+/* 2.8.10.1 alignment of the event structures */
+#define VIRTQ_EVENT_ALIGN		4
+
+/* struct virtq_event.flags (2.8.14) */
+#define RING_EVENT_FLAGS_ENABLE		0
+#define RING_EVENT_FLAGS_DISABLE	1
+#define RING_EVENT_FLAGS_DESC		2
+
+struct virtq_packed_desc {
+	le64 addr;
+	le32 len;
+	le16 id;
+	le16 flags;
+};
+
+struct virtq_event {
+	le16 desc;	/* bits 0-14 slot, bit 15 wrap counter */
+	le16 flags;
+};
+
+#define VIRTQ_EVENT_WRAP_BIT		15
+
+static_assert(sizeof(struct virtq_packed_desc) == 16, "2.8.13");
+static_assert(offsetof(struct virtq_packed_desc, len) == 8, "2.8.13");
+static_assert(offsetof(struct virtq_packed_desc, flags) == 14, "2.8.13");
+static_assert(sizeof(struct virtq_event) == 4, "2.8.14");
 
 /* Bits of the 64-bit feature word that any device may have (6). */
 #define VIRTIO_F_NOTIFY_ON_EMPTY_BIT	24

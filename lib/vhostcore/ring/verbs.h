@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * verbs.h - what can be done with a ring, whatever its layout.
+ *
+ * Knows:   that there are two layouts. `kind` is a constant on the polling path, so that each burst
+ *          is compiled for one of them.
+ * Trusts:  split.h and packed.h.
+ * Runs on: polling lcore inside the queue's gate; control thread while the gate is closed.
+ *
+ *   ready       look for new chains; must come first in a burst
+ *   more        is there a chain we have not taken
+ *   look        copies of the next buffers as far as each is one descriptor; nothing is taken
+ *   skip        take the first `n` of what look returned
+ *   take        the next chain of any shape: copied, checked, translated
+ *   mark/untake go back to where a mark was made: nothing after it was taken, or given
+ *   give        stage one used entry; not to be undone
+ *   give_batch  stage `n` used entries at once, without lengths (IN_ORDER)
+ *   publish     make what is staged visible, and say whether the driver wants an interrupt
+ *   kicks       ask for, or refuse, kicks; true: work is there already
+ *   call        interrupt the driver
+ */
+#ifndef VHC_RING_VERBS_H
+#define VHC_RING_VERBS_H
+
+#include "../base/fd.h"
+#include "packed.h"
+#include "split.h"
+
+static VHC_HOT bool
+ring_ready(struct ring *r, enum ring_kind kind)
+{
+	return kind == RING_PACKED ? packed_ready(r) : split_ready(r);
+}
+
+static VHC_HOT bool
+ring_more(struct ring *r, enum ring_kind kind)
+{
+	return kind == RING_PACKED ? packed_more(r) : split_more(r);
+}
+
+static VHC_HOT uint16_t
+ring_look(struct ring *r, enum ring_kind kind, struct ring_look *looks, uint16_t n)
+{
+	return kind == RING_PACKED ? packed_look(r, looks, n) : split_look(r, looks, n);
+}
+
+static VHC_HOT void
+ring_skip(struct ring *r, enum ring_kind kind, uint16_t n)
+{
+	if (kind == RING_PACKED)
+		packed_skip(r, n);
+	else
+		split_skip(r, n);
+}
+
+static inline enum take
+ring_take(struct ring *r, enum ring_kind kind, struct chain *c)
+{
+	return kind == RING_PACKED ? packed_take(r, c) : split_take(r, c);
+}
+
+static VHC_HOT struct ring_mark
+ring_mark(const struct ring *r)
+{
+	return r->avail;
+}
+
+static VHC_HOT void
+ring_untake(struct ring *r, struct ring_mark mark)
+{
+	r->avail = mark;
+}
+
+static VHC_HOT void
+ring_give(struct ring *r, enum ring_kind kind, uint16_t id, uint32_t len, uint16_t nr_slots)
+{
+	if (kind == RING_PACKED)
+		packed_give(r, id, len, nr_slots);
+	else
+		split_give(r, id, len);
+}
+
+static VHC_HOT void
+ring_give_batch(struct ring *r, enum ring_kind kind, uint16_t id, uint16_t n)
+{
+	if (kind == RING_PACKED)
+		packed_give_batch(r, id, n);
+	else
+		split_give_batch(r, id, n);
+}
+
+static VHC_HOT bool
+ring_publish(struct ring *r, enum ring_kind kind)
+{
+	return kind == RING_PACKED ? packed_publish(r) : split_publish(r);
+}
+
+static inline bool
+ring_kicks(struct ring *r, bool on)
+{
+	return r->kind == RING_PACKED ? packed_kicks(r, on) : split_kicks(r, on);
+}
+
+/* 0; -EBADF: the driver polls; another -errno: the descriptor refused. */
+static inline int
+ring_call(const struct ring *r)
+{
+	return r->call_fd >= 0 ? fd_signal(r->call_fd) : -EBADF;
+}
+
+#endif
