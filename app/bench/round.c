@@ -17,6 +17,19 @@
 
 #define EMPTY_TRIES 64
 
+/*
+ * Everything before has been executed; stores may still be on their way to the cache, as they are
+ * when a burst returns to any application.
+ */
+static inline uint64_t
+cycles_now(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_lfence();
+#endif
+	return rte_rdtsc();
+}
+
 static int
 packets_make(struct rte_mempool *pool, struct rte_mbuf **mbufs, uint32_t size)
 {
@@ -58,9 +71,9 @@ pull_once(const struct bench_pair *pair, uint32_t size, uint64_t *cycles, uint64
 		return -1;
 	nr_sent = rte_eth_tx_burst(pair->front, 0, mbufs, BENCH_BURST);
 	rte_pktmbuf_free_bulk(mbufs + nr_sent, BENCH_BURST - nr_sent);
-	before = rte_rdtsc_precise();
+	before = cycles_now();
 	nr = rte_eth_rx_burst(pair->back, 0, mbufs, BENCH_BURST);
-	*cycles += rte_rdtsc_precise() - before;
+	*cycles += cycles_now() - before;
 	*packets += nr;
 	rte_pktmbuf_free_bulk(mbufs, nr);
 	return 0;
@@ -75,9 +88,9 @@ push_once(const struct bench_pair *pair, uint32_t size, uint64_t *cycles, uint64
 
 	if (packets_make(pair->sent_pool, mbufs, size))
 		return -1;
-	before = rte_rdtsc_precise();
+	before = cycles_now();
 	nr = rte_eth_tx_burst(pair->back, 0, mbufs, BENCH_BURST);
-	*cycles += rte_rdtsc_precise() - before;
+	*cycles += cycles_now() - before;
 	*packets += nr;
 	rte_pktmbuf_free_bulk(mbufs + nr, BENCH_BURST - nr);
 	if (drain(pair->front) != nr) {
@@ -91,11 +104,11 @@ static double
 idle_cycles(const struct bench_pair *pair)
 {
 	struct rte_mbuf *mbufs[BENCH_BURST];
-	uint64_t before = rte_rdtsc_precise();
+	uint64_t before = cycles_now();
 
 	for (unsigned int i = 0; i < EMPTY_TRIES; i++)
 		rte_eth_rx_burst(pair->back, 0, mbufs, BENCH_BURST);
-	return (double)(rte_rdtsc_precise() - before) / EMPTY_TRIES;
+	return (double)(cycles_now() - before) / EMPTY_TRIES;
 }
 
 int

@@ -13,19 +13,21 @@
 #include "net.h"
 
 #include "copy.h"
+#include "hdr.h"
 #include "offload.h"
 
 /* What a burst is compiled for. */
 struct pull_kind {
 	enum ring_kind ring;
+	uint32_t hdr_len;
 	bool csum;		/* CSUM negotiated: headers mean something */
 };
 
-/* A packet in one descriptor, proven; still in guest memory. */
-struct pull_item {
-	const uint8_t *src;
-	uint32_t len;		/* with the packet header */
-	uint16_t id;
+/* Packets in one descriptor each, proven; still in guest memory. */
+struct pull_items {
+	const uint8_t *src[NET_RUN];
+	uint32_t len[NET_RUN];			/* with the packet header */
+	struct ring_used used[NET_RUN];		/* to give them back */
 };
 
 /* ---- many packets of the common shape ------------------------------------------------------- */
@@ -34,43 +36,49 @@ struct pull_item {
  * Is it one readable descriptor that fits one mbuf? If not it is left for pull_one(), which also
  * finds the words for what may be wrong with it.
  */
-static VHC_HOT bool
-pull_judge(struct net_queue *nq, const struct ring_look *look, struct pull_item *item)
+static VHC_HOT const uint8_t *
+pull_judge(struct net_queue *nq, const struct ring_look *look, uint32_t hdr_len)
 {
 	struct ring *r = &nq->core.ring;
-	uint32_t shortest = nq->hdr_len + NET_FRAME_MIN;
 
 	if (vhc_unlikely(look->flags & RING_SHAPE_FLAGS))
-		return false;
-	if (vhc_unlikely(look->len - shortest > nq->hdr_len + nq->room - shortest))
-		return false;
-	item->len = look->len;
-	item->id = look->id;
-	item->src = map_whole(r->map, &r->hint, (gpa){ look->addr }, look->len);
-	return item->src;
+		return NULL;
+	if (vhc_unlikely(look->len - (hdr_len + NET_FRAME_MIN) > nq->room - NET_FRAME_MIN))
+		return NULL;
+	return map_whole(r->map, &r->hint, (gpa){ look->addr }, look->len);
 }
 
 /* Up to `n` packets from the ring's head, as far as the common shape goes. */
 static VHC_HOT uint16_t
-pull_look(struct net_queue *nq, enum ring_kind kind, struct pull_item *items, uint16_t n)
+pull_look(struct net_queue *nq, struct pull_kind k, struct pull_items *items, uint16_t n)
 {
-	struct ring_look looks[NET_RUN];
-	uint16_t i;
+	struct ring *r = &nq->core.ring;
+	uint16_t raw_ids[NET_RUN], i;
 
-	n = ring_look(&nq->core.ring, kind, looks, n);
-	for (i = 0; i < n && pull_judge(nq, &looks[i], &items[i]); i++)
-		prefetch_read(items[i].src);
+	n = ring_look_ahead(r, k.ring, raw_ids, n);
+	for (i = 0; i < n; i++) {
+		struct ring_look look;
+
+		if (vhc_unlikely(!ring_look(r, k.ring, raw_ids, i, &look)))
+			break;
+		items->src[i] = pull_judge(nq, &look, k.hdr_len);
+		if (vhc_unlikely(!items->src[i]))
+			break;
+		prefetch_read(items->src[i]);
+		items->len[i] = look.len;
+		items->used[i] = (struct ring_used){ .id = look.id };
+	}
 	return i;
 }
 
 /* All fields a receiver may read, in three stores; `next` is NULL in every mbuf of a pool. */
 static VHC_HOT void
-pull_fill(const struct net_queue *nq, struct rte_mbuf *m, uint32_t len)
+pull_fill(struct rte_mbuf *m, uint64_t rearm_bits, uint32_t len)
 {
 	uint64_t *rearm = (void *)((char *)m + offsetof(struct rte_mbuf, rearm_data));
 	uint64_t *fields = (void *)((char *)m + offsetof(struct rte_mbuf, rx_descriptor_fields1));
 
-	*rearm = nq->rearm;
+	*rearm = rearm_bits;
 	m->ol_flags = 0;
 	fields[0] = (uint64_t)len << 32;	/* packet_type 0, pkt_len */
 	fields[1] = len;			/* data_len; no VLAN, no hash */
@@ -81,37 +89,63 @@ _Static_assert(offsetof(struct rte_mbuf, pkt_len) ==
 _Static_assert(offsetof(struct rte_mbuf, data_len) ==
 	       offsetof(struct rte_mbuf, rx_descriptor_fields1) + 8, "pull_fill()");
 
-/* Header and frame in one copy, the header into the headroom: what is judged is what was copied. */
-static VHC_HOT uint32_t
-pull_copy(struct net_queue *nq, const struct pull_item *item, struct rte_mbuf *m, bool csum)
+/* A header that asks for something. False: it must not be delivered. */
+static VHC_COLD bool
+pull_obey(struct net_queue *nq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
 {
-	uint32_t len = item->len - nq->hdr_len;
-	uint8_t *frame = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
-	const struct virtio_net_hdr *hdr = (const void *)(frame - nq->hdr_len);
+	enum ring_fault fault = vhc_net_offload_pulled(nq, hdr, m);
 
-	copy_bytes(frame - nq->hdr_len, item->src, item->len);
-	pull_fill(nq, m, len);
-	if (csum && vhc_unlikely(hdr->flags | hdr->gso_type)) {
-		enum ring_fault fault = vhc_net_offload_pulled(nq, hdr, m);
+	if (fault == RING_FAULT_NONE)
+		return true;
+	vhc_ring_fault(&nq->core.ring, fault);
+	return false;
+}
 
-		if (vhc_unlikely(fault != RING_FAULT_NONE)) {
-			vhc_ring_fault(&nq->core.ring, fault);
-			return 0;
-		}
+/* Refused packets go back to the pool, the others close ranks. Returns how many those are. */
+static VHC_COLD uint16_t
+pull_weed(struct net_queue *nq, struct rte_mbuf **mbufs, uint16_t nr, uint32_t refused)
+{
+	uint16_t nr_kept = 0;
+
+	for (uint16_t i = 0; i < nr; i++) {
+		if (refused >> i & 1)
+			rte_mempool_put(nq->pool, mbufs[i]);
+		else
+			mbufs[nr_kept++] = mbufs[i];
 	}
-	stats_frame(&nq->stats, frame, len);
-	return len;
+	return nr_kept;
 }
 
-static VHC_HOT void
-pull_give(struct ring *r, enum ring_kind kind, const struct pull_item *items, uint16_t nr)
+/*
+ * Header and frame in one copy, the header into the headroom: what is judged is what was copied.
+ * Returns a bit for each packet that is refused.
+ */
+static VHC_HOT uint32_t
+pull_copy(struct net_queue *nq, struct pull_kind k, const struct pull_items *items,
+	  struct rte_mbuf **mbufs, uint16_t nr)
 {
-	if (r->in_order)
-		ring_give_batch(r, kind, items[nr - 1].id, nr);
-	else
-		for (uint16_t i = 0; i < nr; i++)
-			ring_give(r, kind, items[i].id, 0, 1);
+	struct stats_run run = { 0 };
+	uint64_t rearm = nq->rearm;
+	uint32_t refused = 0;
+
+	for (uint16_t i = 0; i < nr; i++) {
+		struct rte_mbuf *m = mbufs[i];
+		uint32_t len = items->len[i] - k.hdr_len;
+		uint8_t *frame = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
+		const struct virtio_net_hdr *hdr = (const void *)(frame - k.hdr_len);
+
+		copy_bytes(frame - k.hdr_len, items->src[i], items->len[i]);
+		pull_fill(m, rearm, len);
+		if (k.csum && vhc_unlikely(hdr_asks(hdr)) && !pull_obey(nq, hdr, m))
+			refused |= 1u << i;
+		else
+			stats_run_frame(&run, &nq->stats, frame, len);
+	}
+	stats_run_end(&run, &nq->stats);
+	return refused;
 }
+
+_Static_assert(NET_RUN <= 32, "a bit for each packet of a run");
 
 /* Number of packets stored; *nr_taken chains were consumed for them. */
 static VHC_HOT uint16_t
@@ -119,9 +153,9 @@ pull_run(struct net_queue *nq, struct pull_kind k, struct rte_mbuf **mbufs, uint
 	 uint16_t *nr_taken)
 {
 	struct ring *r = &nq->core.ring;
-	struct pull_item items[NET_RUN];
-	uint16_t nr = pull_look(nq, k.ring, items, n), nr_stored = 0;
-	uint64_t bytes = 0;
+	struct pull_items items;
+	uint16_t nr = pull_look(nq, k, &items, n);
+	uint32_t refused;
 
 	*nr_taken = 0;
 	if (nr == 0)
@@ -130,23 +164,14 @@ pull_run(struct net_queue *nq, struct pull_kind k, struct rte_mbuf **mbufs, uint
 		return 0;	/* pull_one() tries for a single mbuf, and counts */
 	for (uint16_t i = 0; i < nr; i++)
 		prefetch_write((uint8_t *)mbufs[i]->buf_addr + RTE_PKTMBUF_HEADROOM);
-	for (uint16_t i = 0; i < nr; i++) {
-		struct rte_mbuf *m = mbufs[i];
-		uint32_t len = pull_copy(nq, &items[i], m, k.csum);
-
-		bytes += len;
-		/* A refused packet swaps its mbuf behind those that are kept. */
-		mbufs[i] = mbufs[nr_stored];
-		mbufs[nr_stored] = m;
-		nr_stored += len != 0;
-	}
+	refused = pull_copy(nq, k, &items, mbufs, nr);
 	ring_skip(r, k.ring, nr);
-	pull_give(r, k.ring, items, nr);
-	if (vhc_unlikely(nr_stored < nr))
-		rte_mempool_put_bulk(nq->pool, (void **)(mbufs + nr_stored), nr - nr_stored);
-	stats_run(&nq->stats, nr_stored, bytes);
+	if (r->in_order)
+		ring_give_batch(r, k.ring, items.used[nr - 1].id, nr);
+	else
+		ring_give_run(r, k.ring, items.used, nr);
 	*nr_taken = nr;
-	return nr_stored;
+	return vhc_likely(!refused) ? nr : pull_weed(nq, mbufs, nr, refused);
 }
 
 /* ---- one packet of any shape ---------------------------------------------------------------- */
@@ -181,7 +206,7 @@ pull_gather(struct net_queue *nq, struct chain_pos *pos, uint32_t len)
 			rte_pktmbuf_free(first);
 			return NULL;
 		}
-		pull_fill(nq, m, part);
+		pull_fill(m, nq->rearm, part);
 		chain_copy_out(pos, rte_pktmbuf_mtod(m, void *), part);
 		*link = m;
 		link = &m->next;
@@ -246,9 +271,8 @@ pull_one(struct net_queue *nq, struct rte_mbuf **mbuf)
 		/* A frame is at least an Ethernet header, but its first segment need not be. */
 		uint8_t dst[6];
 
-		stats_frame(&nq->stats, rte_pktmbuf_read(*mbuf, 0, sizeof(dst), dst),
-			    (*mbuf)->pkt_len);
-		stats_run(&nq->stats, 1, (*mbuf)->pkt_len);
+		stats_one(&nq->stats, rte_pktmbuf_read(*mbuf, 0, sizeof(dst), dst),
+			  (*mbuf)->pkt_len);
 	}
 	return true;
 }
@@ -283,17 +307,18 @@ pull_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct pull
 	return nr_stored;
 }
 
-#define PULL_BURST(name, ring, csum) \
+#define PULL_BURST(name, ring, hdr_len, csum) \
 	static uint16_t name(struct vhc_queue *q, void **mbufs, uint16_t n) \
 	{ \
 		return pull_burst(q, (struct rte_mbuf **)mbufs, n, \
-				  (struct pull_kind){ ring, csum }); \
+				  (struct pull_kind){ ring, hdr_len, csum }); \
 	}
 
-PULL_BURST(pull_split, RING_SPLIT, false)
-PULL_BURST(pull_split_csum, RING_SPLIT, true)
-PULL_BURST(pull_packed, RING_PACKED, false)
-PULL_BURST(pull_packed_csum, RING_PACKED, true)
+PULL_BURST(pull_split, RING_SPLIT, VIRTIO_NET_HDR_LEN, false)
+PULL_BURST(pull_split_csum, RING_SPLIT, VIRTIO_NET_HDR_LEN, true)
+PULL_BURST(pull_split_legacy, RING_SPLIT, VIRTIO_NET_HDR_LEN_LEGACY, true)
+PULL_BURST(pull_packed, RING_PACKED, VIRTIO_NET_HDR_LEN, false)
+PULL_BURST(pull_packed_csum, RING_PACKED, VIRTIO_NET_HDR_LEN, true)
 
 static uint16_t
 pull_nowhere(struct vhc_queue *q, void **mbufs, uint16_t n)
@@ -311,5 +336,7 @@ vhc_net_pull_burst(const struct net_queue *nq)
 		return pull_nowhere;
 	if (nq->core.ring.kind == RING_PACKED)
 		return nq->csum ? pull_packed_csum : pull_packed;
+	if (nq->hdr_len == VIRTIO_NET_HDR_LEN_LEGACY)
+		return pull_split_legacy;
 	return nq->csum ? pull_split_csum : pull_split;
 }

@@ -12,6 +12,7 @@
 #include "net.h"
 
 #include "copy.h"
+#include "hdr.h"
 #include "offload.h"
 
 /* What a burst is compiled for. */
@@ -20,10 +21,10 @@ struct push_kind {
 	uint32_t hdr_len;
 };
 
-/* One buffer of the guest, proven large enough. */
-struct push_item {
-	uint8_t *dst;
-	uint16_t id;
+/* Buffers of the guest, one a packet, proven large enough. */
+struct push_items {
+	uint8_t *dst[NET_RUN];
+	struct ring_used used[NET_RUN];		/* to give them back */
 };
 
 /* ---- many packets of the common shape ------------------------------------------------------- */
@@ -35,60 +36,60 @@ push_is_plain(const struct rte_mbuf *m)
 }
 
 /* Is it one writable descriptor with room for `len` bytes? */
-static VHC_HOT bool
-push_judge(struct net_queue *nq, const struct ring_look *look, uint32_t len,
-	   struct push_item *item)
+static VHC_HOT uint8_t *
+push_judge(struct net_queue *nq, const struct ring_look *look, uint32_t len)
 {
 	struct ring *r = &nq->core.ring;
 
 	if (vhc_unlikely((look->flags & RING_SHAPE_FLAGS) != VIRTQ_DESC_F_WRITE))
-		return false;
+		return NULL;
 	if (vhc_unlikely(look->len < len))
-		return false;
-	item->id = look->id;
-	item->dst = map_whole(r->map, &r->hint, (gpa){ look->addr }, len);
-	return item->dst;
+		return NULL;
+	return map_whole(r->map, &r->hint, (gpa){ look->addr }, len);
 }
 
 static VHC_HOT uint16_t
-push_look(struct net_queue *nq, enum ring_kind kind, struct rte_mbuf **mbufs,
-	  struct push_item *items, uint16_t n)
+push_look(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs,
+	  struct push_items *items, uint16_t n)
 {
-	struct ring_look looks[NET_RUN];
-	uint16_t i;
+	struct ring *r = &nq->core.ring;
+	uint16_t raw_ids[NET_RUN], i;
 
 	for (i = 0; i < n; i++)
 		prefetch_read(mbufs[i]);
-	n = ring_look(&nq->core.ring, kind, looks, n);
+	n = ring_look_ahead(r, k.ring, raw_ids, n);
 	for (i = 0; i < n; i++) {
 		const struct rte_mbuf *m = mbufs[i];
+		uint32_t len = k.hdr_len + m->data_len;
+		struct ring_look look;
 
 		if (vhc_unlikely(!push_is_plain(m)) ||
-		    !push_judge(nq, &looks[i], nq->hdr_len + m->data_len, &items[i]))
+		    vhc_unlikely(!ring_look(r, k.ring, raw_ids, i, &look)))
 			break;
-		prefetch_write(items[i].dst);
+		items->dst[i] = push_judge(nq, &look, len);
+		if (vhc_unlikely(!items->dst[i]))
+			break;
+		prefetch_write(items->dst[i]);
 		prefetch_read(rte_pktmbuf_mtod(m, const void *));
+		items->used[i] = (struct ring_used){ .id = look.id, .len = len };
 	}
 	return i;
 }
 
-/* 5.1.6.4.1: DATA_VALID needs GUEST_CSUM; num_buffers is 1 whether or not buffers may merge. */
-static VHC_HOT struct virtio_net_hdr
-push_header(const struct net_queue *nq, const struct rte_mbuf *m)
+/* 5.1.6.4.1: DATA_VALID needs GUEST_CSUM. */
+static VHC_HOT uint8_t
+push_flags(bool csum, const struct rte_mbuf *m)
 {
-	struct virtio_net_hdr hdr = { .num_buffers = le16_put(1) };
-
-	if (nq->csum && (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
-		hdr.flags = VIRTIO_NET_HDR_F_DATA_VALID;
-	return hdr;
+	return csum && (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD ?
+		       VIRTIO_NET_HDR_F_DATA_VALID : 0;
 }
 
 /* All lines but the first, which push_look() has asked for: one packet ahead of the copy. */
 static VHC_HOT void
-push_prefetch_rest(const struct push_item *item, uint32_t len)
+push_prefetch_rest(uint8_t *dst, uint32_t len)
 {
 	for (uint32_t at = VHC_CACHE_LINE; at < len; at += VHC_CACHE_LINE)
-		prefetch_write(item->dst + at);
+		prefetch_write(dst + at);
 }
 
 /* Nobody else holds it, and it goes back to its pool as it is. */
@@ -98,42 +99,47 @@ push_frees_simply(const struct rte_mbuf *m, const struct rte_mempool *pool)
 	return m->pool == pool && rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m);
 }
 
-/*
- * The guest's header is written blind, never read. Frees what it sent.
- */
+/* The guest's header is written blind, never read. True: all mbufs go back to the first one's pool. */
+static VHC_HOT bool
+push_copy(struct net_queue *nq, struct push_kind k, const struct push_items *items,
+	  struct rte_mbuf **mbufs, uint16_t nr)
+{
+	const struct rte_mempool *pool = mbufs[0]->pool;
+	struct stats_run run = { 0 };
+	bool simple = true, csum = nq->csum;
+
+	for (uint16_t i = 0; i < nr; i++) {
+		const struct rte_mbuf *m = mbufs[i];
+		const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+		uint32_t len = items->used[i].len - k.hdr_len;
+
+		if (i + 1 < nr)
+			push_prefetch_rest(items->dst[i + 1], items->used[i + 1].len);
+		hdr_put(items->dst[i], push_flags(csum, m), k.hdr_len);
+		copy_bytes(items->dst[i] + k.hdr_len, frame, len);
+		stats_run_frame(&run, &nq->stats, frame, len);
+		simple &= push_frees_simply(m, pool);
+	}
+	stats_run_end(&run, &nq->stats);
+	return simple;
+}
+
+/* Number of packets sent, and freed. */
 static VHC_HOT uint16_t
 push_run(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs, uint16_t n)
 {
 	struct ring *r = &nq->core.ring;
-	struct push_item items[NET_RUN];
-	uint16_t nr = push_look(nq, k.ring, mbufs, items, n);
-	struct rte_mempool *pool = mbufs[0]->pool;
-	uint64_t bytes = 0;
-	bool simple = true;
+	struct push_items items;
+	uint16_t nr = push_look(nq, k, mbufs, &items, n);
 
 	if (nr == 0)
 		return 0;
-	for (uint16_t i = 0; i < nr; i++) {
-		const struct rte_mbuf *m = mbufs[i];
-		const struct virtio_net_hdr hdr = push_header(nq, m);
-		const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-		uint32_t len = m->data_len;
-
-		if (i + 1 < nr)
-			push_prefetch_rest(&items[i + 1], k.hdr_len + mbufs[i + 1]->data_len);
-		memcpy(items[i].dst, &hdr, k.hdr_len);
-		copy_bytes(items[i].dst + k.hdr_len, frame, len);
-		ring_give(r, k.ring, items[i].id, k.hdr_len + len, 1);
-		stats_frame(&nq->stats, frame, len);
-		bytes += len;
-		simple = simple && push_frees_simply(m, pool);
-	}
-	ring_skip(r, k.ring, nr);
-	stats_run(&nq->stats, nr, bytes);
-	if (vhc_likely(simple))
-		rte_mempool_put_bulk(pool, (void *const *)mbufs, nr);
+	if (vhc_likely(push_copy(nq, k, &items, mbufs, nr)))
+		rte_mempool_put_bulk(mbufs[0]->pool, (void *const *)mbufs, nr);
 	else
 		rte_pktmbuf_free_bulk(mbufs, nr);
+	ring_skip(r, k.ring, nr);
+	ring_give_run(r, k.ring, items.used, nr);
 	return nr;
 }
 
@@ -304,7 +310,10 @@ push_complete(struct push_writer *w)
 static bool
 push_prepare(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head)
 {
-	head->hdr = push_header(nq, m);
+	head->hdr = (struct virtio_net_hdr){
+		.flags = push_flags(nq->csum, m),
+		.num_buffers = le16_put(1),
+	};
 	head->len = 0;
 	if (m->pkt_len < NET_FRAME_MIN || m->pkt_len > NET_FRAME_MAX) {
 		stats_add(m->pkt_len < NET_FRAME_MIN ? &nq->stats.too_short : &nq->stats.too_long,
@@ -335,8 +344,7 @@ push_one(struct net_queue *nq, struct rte_mbuf *m)
 	result = push_packet(&w, m, &head);
 	if (result == PUSH_DONE) {
 		push_complete(&w);
-		stats_frame(&nq->stats, rte_pktmbuf_read(m, 0, sizeof(dst), dst), m->pkt_len);
-		stats_run(&nq->stats, 1, m->pkt_len);
+		stats_one(&nq->stats, rte_pktmbuf_read(m, 0, sizeof(dst), dst), m->pkt_len);
 		return PUSH_DONE;
 	}
 	ring_untake(&nq->core.ring, w.mark);

@@ -40,20 +40,55 @@ stats_group(struct vhc_net_stats *s, const uint8_t *frame)
 	stats_add(memcmp(frame, broadcast, sizeof(broadcast)) ? &s->multicast : &s->broadcast, 1);
 }
 
-/* All but packets and bytes, which are added once a run. */
-static VHC_HOT void
-stats_frame(struct vhc_net_stats *s, const uint8_t *frame, uint32_t len)
+/* One frame. */
+static inline void
+stats_one(struct vhc_net_stats *s, const uint8_t *frame, uint32_t len)
 {
+	stats_add(&s->packets, 1);
+	stats_add(&s->bytes, len);
 	stats_add(&s->sizes[stats_size_class(len)], 1);
+	if (frame[0] & 1)
+		stats_group(s, frame);
+}
+
+/*
+ * Counts of a run, kept in registers: neighbours mostly have one size, so a size is added up until
+ * another one comes.
+ */
+struct stats_run {
+	uint64_t bytes;
+	uint32_t len;		/* size being counted */
+	uint32_t nr_same;	/* frames of it, not in the counters yet */
+	uint32_t nr;
+};
+
+static VHC_HOT void
+stats_run_flush(struct stats_run *run, struct vhc_net_stats *s)
+{
+	stats_add(&s->sizes[stats_size_class(run->len)], run->nr_same);
+	run->nr += run->nr_same;
+	run->bytes += (uint64_t)run->nr_same * run->len;
+	run->nr_same = 0;
+}
+
+static VHC_HOT void
+stats_run_frame(struct stats_run *run, struct vhc_net_stats *s, const uint8_t *frame, uint32_t len)
+{
+	if (vhc_unlikely(len != run->len)) {
+		stats_run_flush(run, s);
+		run->len = len;
+	}
+	run->nr_same++;
 	if (vhc_unlikely(frame[0] & 1))
 		stats_group(s, frame);
 }
 
 static VHC_HOT void
-stats_run(struct vhc_net_stats *s, uint64_t packets, uint64_t bytes)
+stats_run_end(struct stats_run *run, struct vhc_net_stats *s)
 {
-	stats_add(&s->packets, packets);
-	stats_add(&s->bytes, bytes);
+	stats_run_flush(run, s);
+	stats_add(&s->packets, run->nr);
+	stats_add(&s->bytes, run->bytes);
 }
 
 #endif

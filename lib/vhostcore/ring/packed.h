@@ -62,27 +62,25 @@ packed_more(struct ring *r)
 
 /* ---- look ----------------------------------------------------------------------------------- */
 
-/* Only whole buffers: the slots of a chain are for packed_take(). */
+/* Descriptors follow one another: the hardware is ahead already. At most what the ring has. */
 static VHC_HOT uint16_t
-packed_look(struct ring *r, struct ring_look *looks, uint16_t n)
+packed_look_ahead(const struct ring *r, uint16_t n)
 {
-	struct ring_mark at = r->avail;
-	uint16_t i;
+	return n < r->size ? n : r->size;
+}
 
-	/* Never more than the ring has, whatever its flags say. */
-	n = n < r->size ? n : r->size;
-	for (i = 0; i < n; i++) {
-		struct virtq_packed_desc raw = guest_load_packed_desc(&r->g_packed[at.idx]);
+/* Only whole buffers: the slots of a chain are for packed_take(). */
+static VHC_HOT bool
+packed_look(const struct ring *r, uint16_t n, struct ring_look *look)
+{
+	struct ring_mark at = packed_after(r, r->avail, n);
+	struct virtq_packed_desc raw = guest_load_packed_desc(&r->g_packed[at.idx]);
 
-		looks[i].addr = le64_get(raw.addr);
-		looks[i].len = le32_get(raw.len);
-		looks[i].flags = le16_get(raw.flags);
-		looks[i].id = le16_get(raw.id);
-		if (!packed_is_available(looks[i].flags, at.wrap))
-			break;
-		at = packed_after(r, at, 1);
-	}
-	return i;
+	look->addr = le64_get(raw.addr);
+	look->len = le32_get(raw.len);
+	look->flags = le16_get(raw.flags);
+	look->id = le16_get(raw.id);
+	return packed_is_available(look->flags, at.wrap);
 }
 
 /* ---- skip ----------------------------------------------------------------------------------- */
@@ -165,6 +163,14 @@ packed_take(struct ring *r, struct chain *c)
 
 /* ---- give ----------------------------------------------------------------------------------- */
 
+static VHC_HOT uint64_t
+packed_used_bits(bool wrap, uint16_t id, uint32_t len)
+{
+	uint16_t flags = wrap ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
+
+	return guest_packed_used(id, len, flags | (len ? VIRTQ_DESC_F_WRITE : 0));
+}
+
 /*
  * 2.8.8, 2.8.13.2: the entry goes into the first slot of its chain and stands for all of them. It
  * is the driver's as soon as its flags say so, but the driver reads in order: the first one of a
@@ -174,14 +180,37 @@ static VHC_HOT void
 packed_give(struct ring *r, uint16_t id, uint32_t len, uint16_t nr_slots)
 {
 	struct ring_mark at = packed_after(r, r->used, r->nr_staged);
-	uint16_t flags = at.wrap ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
-	uint64_t used = guest_packed_used(id, len, flags | (len ? VIRTQ_DESC_F_WRITE : 0));
+	uint64_t used = packed_used_bits(at.wrap, id, len);
 
 	if (r->nr_staged == 0)
 		r->staged_head = used;
 	else
 		guest_store_packed_used(&r->g_packed[at.idx], used);
 	r->nr_staged += nr_slots;
+}
+
+/* `n` entries at once, each of one slot. */
+static VHC_HOT void
+packed_give_run(struct ring *r, const struct ring_used *used, uint16_t n)
+{
+	struct ring_mark at = packed_after(r, r->used, r->nr_staged);
+	struct virtq_packed_desc *g_ring = r->g_packed;
+	uint16_t size = r->size, i = 0;
+
+	if (r->nr_staged == 0) {
+		r->staged_head = packed_used_bits(at.wrap, used[0].id, used[0].len);
+		i = 1;
+		at = packed_after(r, at, 1);
+	}
+	for (; i < n; i++) {
+		guest_store_packed_used(&g_ring[at.idx],
+					packed_used_bits(at.wrap, used[i].id, used[i].len));
+		if (vhc_unlikely(++at.idx == size)) {
+			at.idx = 0;
+			at.wrap = !at.wrap;
+		}
+	}
+	r->nr_staged += n;
 }
 
 /* 2.8.9: one entry stands for a batch of `n` whose lengths nobody needs; `id` is the last one's. */

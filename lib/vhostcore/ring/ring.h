@@ -88,6 +88,12 @@ struct ring_look {
 	uint16_t id;
 };
 
+/* One buffer to give back. */
+struct ring_used {
+	uint32_t len;
+	uint16_t id;
+};
+
 /* The flags that say what shape a descriptor has. */
 #define RING_SHAPE_FLAGS (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT)
 

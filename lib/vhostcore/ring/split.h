@@ -53,28 +53,33 @@ split_more(const struct ring *r)
 
 /* ---- look ----------------------------------------------------------------------------------- */
 
-/* Two passes: all descriptors are on their way before the first is read. */
+/* All descriptors are on their way before the first is read. Numbers of descriptors, not judged. */
 static VHC_HOT uint16_t
-split_look(struct ring *r, struct ring_look *looks, uint16_t n)
+split_look_ahead(const struct ring *r, uint16_t *raw_ids, uint16_t n)
 {
 	uint16_t nr_seen = (uint16_t)(r->avail_seen - r->avail.idx);
 
 	n = n < nr_seen ? n : nr_seen;
 	for (uint16_t i = 0; i < n; i++) {
-		looks[i].id = split_head(r, i);
-		prefetch_read(&r->g_desc[looks[i].id & (r->size - 1)]);
-	}
-	for (uint16_t i = 0; i < n; i++) {
-		struct virtq_desc raw;
-
-		if (vhc_unlikely(looks[i].id >= r->size))
-			return i;	/* split_take() finds the words */
-		raw = guest_load_desc(&r->g_desc[looks[i].id]);
-		looks[i].addr = le64_get(raw.addr);
-		looks[i].len = le32_get(raw.len);
-		looks[i].flags = le16_get(raw.flags);
+		raw_ids[i] = split_head(r, i);
+		prefetch_read(&r->g_desc[raw_ids[i] & (r->size - 1)]);
 	}
 	return n;
+}
+
+static VHC_HOT bool
+split_look(const struct ring *r, uint16_t raw_id, struct ring_look *look)
+{
+	struct virtq_desc raw;
+
+	if (vhc_unlikely(raw_id >= r->size))
+		return false;	/* split_take() finds the words */
+	raw = guest_load_desc(&r->g_desc[raw_id]);
+	look->addr = le64_get(raw.addr);
+	look->len = le32_get(raw.len);
+	look->flags = le16_get(raw.flags);
+	look->id = raw_id;
+	return true;
 }
 
 /* ---- skip ----------------------------------------------------------------------------------- */
@@ -164,6 +169,18 @@ split_give(struct ring *r, uint16_t id, uint32_t len)
 
 	guest_store_used(&r->g_used->ring[slot], id, len);
 	r->nr_staged++;
+}
+
+/* `n` entries at once. */
+static VHC_HOT void
+split_give_run(struct ring *r, const struct ring_used *used, uint16_t n)
+{
+	struct virtq_used_elem *g_ring = r->g_used->ring;
+	uint16_t slot = r->used.idx + r->nr_staged, mask = r->size - 1;
+
+	for (uint16_t i = 0; i < n; i++)
+		guest_store_used(&g_ring[(uint16_t)(slot + i) & mask], used[i].id, used[i].len);
+	r->nr_staged += n;
 }
 
 /* 2.7.9: one entry stands for a batch of `n` whose lengths nobody needs; `id` is the last one's. */

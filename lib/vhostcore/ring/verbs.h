@@ -9,11 +9,13 @@
  *
  *   ready       look for new chains; must come first in a burst
  *   more        is there a chain we have not taken
- *   look        copies of the next buffers as far as each is one descriptor; nothing is taken
- *   skip        take the first `n` of what look returned
+ *   look_ahead  how many of the next `n` may be looked at; asks for their cache lines
+ *   look        a copy of the descriptor of one of them; nothing is taken. False: not a whole buffer
+ *   skip        take the first `n` of what was looked at
  *   take        the next chain of any shape: copied, checked, translated
  *   mark/untake go back to where a mark was made: nothing after it was taken, or given
  *   give        stage one used entry; not to be undone
+ *   give_run    stage `n` entries of one descriptor each
  *   give_batch  stage `n` used entries at once, without lengths (IN_ORDER)
  *   publish     make what is staged visible, and say whether the driver wants an interrupt
  *   kicks       ask for, or refuse, kicks; true: work is there already
@@ -39,9 +41,16 @@ ring_more(struct ring *r, enum ring_kind kind)
 }
 
 static VHC_HOT uint16_t
-ring_look(struct ring *r, enum ring_kind kind, struct ring_look *looks, uint16_t n)
+ring_look_ahead(const struct ring *r, enum ring_kind kind, uint16_t *raw_ids, uint16_t n)
 {
-	return kind == RING_PACKED ? packed_look(r, looks, n) : split_look(r, looks, n);
+	return kind == RING_PACKED ? packed_look_ahead(r, n) : split_look_ahead(r, raw_ids, n);
+}
+
+static VHC_HOT bool
+ring_look(const struct ring *r, enum ring_kind kind, const uint16_t *raw_ids, uint16_t n,
+	  struct ring_look *look)
+{
+	return kind == RING_PACKED ? packed_look(r, n, look) : split_look(r, raw_ids[n], look);
 }
 
 static VHC_HOT void
@@ -78,6 +87,15 @@ ring_give(struct ring *r, enum ring_kind kind, uint16_t id, uint32_t len, uint16
 		packed_give(r, id, len, nr_slots);
 	else
 		split_give(r, id, len);
+}
+
+static VHC_HOT void
+ring_give_run(struct ring *r, enum ring_kind kind, const struct ring_used *used, uint16_t n)
+{
+	if (kind == RING_PACKED)
+		packed_give_run(r, used, n);
+	else
+		split_give_run(r, used, n);
 }
 
 static VHC_HOT void
