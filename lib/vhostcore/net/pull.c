@@ -64,7 +64,9 @@ pull_look(struct net_queue *nq, struct pull_kind k, struct pull_items *items, ui
 		items->src[i] = pull_judge(nq, &look, k.hdr_len);
 		if (vhc_unlikely(!items->src[i]))
 			break;
+		/* First and last line: all of a small packet. */
 		prefetch_read(items->src[i]);
+		prefetch_read(items->src[i] + look.len - 1);
 		items->len[i] = look.len;
 		items->used[i] = (struct ring_used){ .id = look.id };
 	}
@@ -162,8 +164,14 @@ pull_run(struct net_queue *nq, struct pull_kind k, struct rte_mbuf **mbufs, uint
 		return 0;
 	if (vhc_unlikely(rte_mempool_get_bulk(nq->pool, (void **)mbufs, nr) != 0))
 		return 0;	/* pull_one() tries for a single mbuf, and counts */
-	for (uint16_t i = 0; i < nr; i++)
-		prefetch_write((uint8_t *)mbufs[i]->buf_addr + RTE_PKTMBUF_HEADROOM);
+	for (uint16_t i = 0; i < nr; i++) {
+		/* Where buf_addr points in nearly every pool, without waiting for it. */
+		const uint8_t *frame = (const uint8_t *)mbufs[i] + nq->frame_offset;
+
+		prefetch_write(mbufs[i]);
+		prefetch_write(frame - k.hdr_len);
+		prefetch_write(frame);
+	}
 	refused = pull_copy(nq, k, &items, mbufs, nr);
 	ring_skip(r, k.ring, nr);
 	if (r->in_order)

@@ -69,7 +69,9 @@ push_look(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs,
 		items->dst[i] = push_judge(nq, &look, len);
 		if (vhc_unlikely(!items->dst[i]))
 			break;
+		/* First and last line: all of a small packet. */
 		prefetch_write(items->dst[i]);
+		prefetch_write(items->dst[i] + len - 1);
 		prefetch_read(rte_pktmbuf_mtod(m, const void *));
 		items->used[i] = (struct ring_used){ .id = look.id, .len = len };
 	}
