@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from conftest import MAIN, OTHER, WIDE
+from backend import MAIN, OTHER, WIDE
 from driver import ALL_PROTOCOL, BASIC_FEATURES, MEMORY_NAME, MEMORY_SIZE, NO_STATUS, READY
 from driver import Memory, Ring, proves_delivery
 from frontend import NOFD, Feature, Protocol, Request, Status, addr, bits, eventfd_count, mem_reg
@@ -264,8 +264,8 @@ BAD_TABLES = {
     "guest_overflow": ([region(U64_MAX - PAGE + 2, PAGE, 0x7000_0000)], "overflows"),
     "user_overflow": ([region(0x1000_0000, PAGE, U64_MAX - 4)], "overflows"),
     "offset_overflow": ([region(0x1000_0000, PAGE, 0x7000_0000, U64_MAX - 4)], "overflows"),
-    "offset_and_size_wrap_to_little": ([region(0x1000_0000, 2 * PAGE, 0x7000_0000, (1 << 64) - PAGE)],
-                                       "overflows"),
+    "offset_and_size_wrap": ([region(0x1000_0000, 2 * PAGE, 0x7000_0000, (1 << 64) - PAGE)],
+                             "overflows"),
     "second_is_bad": ([GOOD, region(0x2000_0000, 0, 0x7200_0000)], "it is empty"),
 }
 
@@ -284,7 +284,8 @@ def test_table_that_is_refused(started, back, case):
 
 def test_last_byte_of_the_address_space(negotiated, back):
     """The largest addresses there are do not overflow."""
-    assert share(negotiated, mem_table(region((1 << 64) - 2 * PAGE, PAGE, (1 << 64) - 2 * PAGE))) == 0
+    start = (1 << 64) - 2 * PAGE
+    assert share(negotiated, mem_table(region(start, PAGE, start))) == 0
     assert back.port()["nr_regions"] == 1
 
 
@@ -356,8 +357,8 @@ def test_remove_ignores_the_offset_and_a_descriptor(negotiated, back):
 
 def test_remove_wants_the_same_region(negotiated, back):
     assert add(negotiated, slot(1)) == 0
-    for other in (region(0x2000_1000, 2 * PAGE, 0x7200_1000), region(0x2000_1000, PAGE, 0x7200_2000),
-                  region(0x2000_2000, PAGE, 0x7200_1000)):
+    for other in (region(0x2000_1000, 2 * PAGE, 0x7200_1000),
+                  region(0x2000_1000, PAGE, 0x7200_2000), region(0x2000_2000, PAGE, 0x7200_1000)):
         assert remove(negotiated, mem_reg(other)) == 0
     assert back.port()["nr_regions"] == 1
 
@@ -498,7 +499,8 @@ def test_a_guest_that_lies_about_its_index(started, back):
     started.rings[0].set_avail_idx(257)
     assert back.push(0) == 0
     seen = back.ring(0)
-    assert seen["broken"] and seen["last_fault"] == "avail_idx" and seen["faults"] == {"avail_idx": 1}
+    assert seen["broken"] and seen["last_fault"] == "avail_idx"
+    assert seen["faults"] == {"avail_idx": 1}
     assert eventfd_count(error) == 1
     assert not back.ring(1)["broken"]
     started.front.ask_base(0)
@@ -567,8 +569,9 @@ def test_without_protocol_features_rings_are_enabled(driver, back):
 
 # -- kick, call, error, enable ---------------------------------------------------------------------
 
-DESCRIPTOR_REQUESTS = [Request.SET_VRING_KICK, Request.SET_VRING_CALL, Request.SET_VRING_ERR]
-by_name = pytest.mark.parametrize("request_id", DESCRIPTOR_REQUESTS, ids=lambda request: request.name)
+by_name = pytest.mark.parametrize("request_id", [
+    pytest.param(request_id, id=request_id.name)
+    for request_id in (Request.SET_VRING_KICK, Request.SET_VRING_CALL, Request.SET_VRING_ERR)])
 
 
 @by_name

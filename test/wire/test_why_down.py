@@ -7,9 +7,10 @@ import struct
 
 import pytest
 
-from conftest import MAIN
+from backend import MAIN
 from driver import ALL_PROTOCOL, BASIC_FEATURES, MEMORY_SIZE, NO_STATUS, READY, USER_BASE
-from frontend import NOFD, Listener, Request, Status, addr, bits, mem_reg, mem_table, region, state, u64
+from frontend import NOFD, Listener, Request, Status, addr, bits, mem_reg, mem_table, region
+from frontend import state, u64
 
 SHARE_OPTION = "share=on"
 SINGLE_FILE_OPTION = "--single-file-segments"
@@ -138,8 +139,8 @@ def test_application_hears_of_it(driver, back):
 answered_or_not = pytest.mark.parametrize("need_reply", [False, True], ids=["plain", "need_reply"])
 
 
-def refused_sentence(back, driver, need_reply: bool, request: int, payload: bytes, fds) -> str:
-    """Send what is refused; the sentence a person then reads."""
+def refused(back, driver, need_reply: bool, request: int, payload: bytes, fds) -> str:
+    """Send what must be refused; the sentence a person then reads."""
     driver.negotiate(protocol=NO_STATUS)
     driver.front.send(request, payload, fds, need_reply)
     if need_reply:
@@ -153,7 +154,7 @@ def refused_sentence(back, driver, need_reply: bool, request: int, payload: byte
 @answered_or_not
 def test_memory_without_descriptors(driver, back, need_reply):
     """share=off: QEMU sends a table without descriptors, or an older one none at all."""
-    seen = refused_sentence(back, driver, need_reply, Request.SET_MEM_TABLE, driver.memory.table(), [])
+    seen = refused(back, driver, need_reply, Request.SET_MEM_TABLE, driver.memory.table(), [])
     assert "not shared" in seen
     assert SHARE_OPTION in seen and SINGLE_FILE_OPTION in seen
 
@@ -161,26 +162,26 @@ def test_memory_without_descriptors(driver, back, need_reply):
 @answered_or_not
 def test_table_with_too_small_a_file(driver, back, need_reply):
     table = mem_table(driver.memory.region(0, MEMORY_SIZE + 4096))
-    seen = refused_sentence(back, driver, need_reply, Request.SET_MEM_TABLE, table, [driver.memory.fd])
+    seen = refused(back, driver, need_reply, Request.SET_MEM_TABLE, table, [driver.memory.fd])
     assert "too small" in seen and SHARE_OPTION in seen
 
 
 @answered_or_not
 def test_region_with_too_small_a_file(driver, back, need_reply):
     payload = driver.memory.reg(0, MEMORY_SIZE + 4096)
-    seen = refused_sentence(back, driver, need_reply, Request.ADD_MEM_REG, payload, [driver.memory.fd])
+    seen = refused(back, driver, need_reply, Request.ADD_MEM_REG, payload, [driver.memory.fd])
     assert "too small" in seen and SHARE_OPTION in seen
 
 
 @answered_or_not
 def test_memory_that_cannot_be_mapped(driver, back, need_reply):
     fd = driver.front.own(os.open(f"/proc/self/fd/{driver.memory.fd}", os.O_RDONLY))
-    seen = refused_sentence(back, driver, need_reply, Request.SET_MEM_TABLE, driver.memory.table(), [fd])
+    seen = refused(back, driver, need_reply, Request.SET_MEM_TABLE, driver.memory.table(), [fd])
     assert "mmap failed" in seen and SHARE_OPTION in seen
 
 
 def test_a_refusal_is_forgotten_when_memory_came(driver, back):
-    refused_sentence(back, driver, True, Request.SET_MEM_TABLE, driver.memory.table(), [])
+    refused(back, driver, True, Request.SET_MEM_TABLE, driver.memory.table(), [])
     driver.share_memory()
     assert_why(back, "memory", "0 of 4 rings")
 
@@ -230,8 +231,8 @@ def test_why_the_last_one_was_dropped(front, back, bench):
     front.send(Request.SET_FEATURES, u64(BASIC_FEATURES | bits(63)))
     front.wait_dropped()
     back.wait_stage("listening")
-    assert_why(back, "listening", "the last front-end was dropped", "SET_FEATURES: bit63 was not offered",
-               "waiting for a front-end to connect to")
+    assert_why(back, "listening", "the last front-end was dropped",
+               "SET_FEATURES: bit63 was not offered", "waiting for a front-end to connect to")
 
 
 def test_the_next_one_makes_that_history(front, connect, back):
