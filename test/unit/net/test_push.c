@@ -172,7 +172,7 @@ random_cuts(const struct net_rig_conf *conf)
 
 		offer_cut(rig.hdr_len + len + random_below(100), 1 + random_below(30), indirect);
 		driver_publish(&rig.rx);
-		push_one_frame(seed, len, random_below(3) ? 0 : 1 + random_below(2000));
+		push_one_frame(seed, len, random_below(3) ? 0 : 1 + len / 200 + random_below(2000));
 		rig_receive_frame(&rig, seed, len, 1);
 	}
 	CHECK_EQ(rig_nr_faults(rig.push), 0);
