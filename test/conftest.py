@@ -13,7 +13,7 @@ DEFAULT_SECONDS = 300
 
 def pytest_addoption(parser):
     parser.addoption("--build", metavar="DIR", default=None,
-                     help="build folder to test (default: $VHOSTX_BUILD, else build/)")
+                     help="build folder to test, as one word (default: $VHOSTX_BUILD, else build/)")
 
 
 def pytest_configure(config):

@@ -211,6 +211,45 @@ driver_collect(struct driver *d, struct used_entry *used)
 	return true;
 }
 
+static uint32_t
+read_if_writable(const struct driver *d, const struct virtq_desc *desc, uint8_t *dst)
+{
+	if (!(le16_get(desc->flags) & VIRTQ_DESC_F_WRITE))
+		return 0;
+	guest_read(d->guest, le64_get(desc->addr), dst, le32_get(desc->len));
+	return le32_get(desc->len);
+}
+
+static uint32_t
+read_table(const struct driver *d, const struct virtq_desc *desc, uint8_t *dst)
+{
+	uint32_t nr = le32_get(desc->len) / (uint32_t)sizeof(*desc), done = 0;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		struct virtq_desc entry;
+
+		guest_read(d->guest, le64_get(desc->addr) + i * sizeof(entry), &entry, sizeof(entry));
+		done += read_if_writable(d, &entry, dst + done);
+	}
+	return done;
+}
+
+uint32_t
+driver_read_writable(const struct driver *d, uint16_t id, uint8_t *dst)
+{
+	const struct virtq_desc *desc = &d->desc[id];
+	uint32_t done = 0;
+
+	for (;;) {
+		if (le16_get(desc->flags) & VIRTQ_DESC_F_INDIRECT)
+			return done + read_table(d, desc, dst + done);
+		done += read_if_writable(d, desc, dst + done);
+		if (!(le16_get(desc->flags) & VIRTQ_DESC_F_NEXT))
+			return done;
+		desc = &d->desc[le16_get(desc->next)];
+	}
+}
+
 /* ---- notifications -------------------------------------------------------------------------- */
 
 void

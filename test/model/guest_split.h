@@ -79,6 +79,12 @@ void driver_publish(struct driver *d);
 /* The next used entry, its chain free again. False: none. */
 bool driver_collect(struct driver *d, struct used_entry *used);
 
+/*
+ * All writable bytes of a chain, as they are now; until the next post also of one just collected.
+ * Returns how many there are.
+ */
+uint32_t driver_read_writable(const struct driver *d, uint16_t id, uint8_t *dst);
+
 /* Used entries not collected yet. */
 uint16_t driver_nr_used(const struct driver *d);
 

@@ -216,6 +216,75 @@ rig_offer(struct net_rig *rig, unsigned int nr, uint32_t len)
 	}
 }
 
+void
+rig_offer_pieces(struct net_rig *rig, const struct piece *pieces, unsigned int nr,
+		 unsigned int nr_direct)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		guest_fill(&rig->guest, pieces[i].at, 0xcc, pieces[i].len);
+	if (nr_direct == nr)
+		driver_post(&rig->rx, pieces, nr);
+	else
+		driver_post_indirect(&rig->rx, pieces, nr, nr_direct,
+				     guest_alloc(&rig->guest, nr * sizeof(struct virtq_desc)));
+}
+
+/* What one used buffer holds, to `dst`; returns its length. */
+static uint32_t
+receive_buffer(struct net_rig *rig, uint8_t *dst, bool is_last)
+{
+	static uint8_t bytes[4 * RIG_FRAME_MAX];
+	struct used_entry used;
+	uint32_t capacity;
+
+	CHECK(driver_collect(&rig->rx, &used));
+	capacity = driver_read_writable(&rig->rx, (uint16_t)used.id, bytes);
+	CHECK(capacity <= sizeof(bytes));
+	CHECK(used.len <= capacity);
+	CHECK(is_last || used.len == capacity);
+	for (uint32_t i = used.len; i < capacity; i++)
+		CHECK_EQ(bytes[i], 0xcc);
+	memcpy(dst, bytes, used.len);
+	return used.len;
+}
+
+uint32_t
+rig_receive(struct net_rig *rig, struct virtio_net_hdr *hdr, uint8_t *frame)
+{
+	static uint8_t packet[5 * RIG_FRAME_MAX];
+	uint16_t nr_ready = driver_nr_used(&rig->rx);
+	uint32_t len;
+
+	if (!nr_ready)
+		return 0;
+	*hdr = (struct virtio_net_hdr){ .num_buffers = le16_put(1) };
+	len = receive_buffer(rig, packet, true);
+	CHECK(len > rig->hdr_len || nr_ready > 1);
+	memcpy(hdr, packet, rig->hdr_len);
+	CHECK(le16_get(hdr->num_buffers) >= 1 && le16_get(hdr->num_buffers) <= nr_ready);
+	for (uint16_t i = 1; i < le16_get(hdr->num_buffers); i++) {
+		bool is_last = i + 1 == le16_get(hdr->num_buffers);
+
+		len += receive_buffer(rig, packet + len, is_last);
+		CHECK(len < 2 * RIG_FRAME_MAX);
+	}
+	memcpy(frame, packet + rig->hdr_len, len - rig->hdr_len);
+	return len - rig->hdr_len;
+}
+
+void
+rig_receive_frame(struct net_rig *rig, uint32_t seed, uint32_t len, uint16_t nr_buffers)
+{
+	static uint8_t expected[RIG_FRAME_MAX], got[2 * RIG_FRAME_MAX];
+	struct virtio_net_hdr hdr;
+	const struct virtio_net_hdr plain = { .num_buffers = le16_put(nr_buffers) };
+
+	CHECK_EQ(rig_receive(rig, &hdr, got), len);
+	CHECK_EQ(memcmp(&hdr, &plain, sizeof(hdr)), 0);
+	rig_frame(expected, seed, len);
+	CHECK_EQ(memcmp(got, expected, len), 0);
+}
+
 /* ---- our side ------------------------------------------------------------------------------- */
 
 void

@@ -80,6 +80,20 @@ uint16_t rig_send(struct net_rig *rig, uint32_t seed, uint32_t len);
 /* Post `nr` receive buffers of `len` bytes in one descriptor each; they are filled with 0xcc. */
 void rig_offer(struct net_rig *rig, unsigned int nr, uint32_t len);
 
+/* The same, in one chain of these pieces, `nr_direct` of them not in a table. */
+void rig_offer_pieces(struct net_rig *rig, const struct piece *pieces, unsigned int nr,
+		      unsigned int nr_direct);
+
+/*
+ * Receive one packet: header to `hdr` (a short one leaves num_buffers 1), frame to `frame`. All
+ * buffers but the last must be full, and nothing written behind what the used entries say. Returns
+ * the frame's length, 0 if none is there.
+ */
+uint32_t rig_receive(struct net_rig *rig, struct virtio_net_hdr *hdr, uint8_t *frame);
+
+/* Receive frame `seed`, with no offload, in `nr_buffers` buffers. */
+void rig_receive_frame(struct net_rig *rig, uint32_t seed, uint32_t len, uint16_t nr_buffers);
+
 /* ---- our side ------------------------------------------------------------------------------- */
 
 /* The mbuf holds exactly frame `seed` and is freed. */

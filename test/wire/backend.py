@@ -8,6 +8,10 @@ import subprocess
 import time
 from pathlib import Path
 
+# The ports of the process that all tests share; on OTHER a front-end stays attached.
+MAIN, OTHER, WIDE = range(3)
+NR_RINGS = {MAIN: 4, OTHER: 2, WIDE: 256}
+
 ANSWER_SECONDS = 20
 POLL_SECONDS = 0.002
 
@@ -25,8 +29,9 @@ class BackEnd:
     def __init__(self, program: Path, log: Path, *ports: str):
         self.log_path = log
         with log.open("wb") as stderr:
-            self._process = subprocess.Popen([str(program), *ports], stdin=subprocess.PIPE,
-                                             stdout=subprocess.PIPE, stderr=stderr)
+            self._process = subprocess.Popen(
+                [str(program), *ports], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=stderr)
         self.pid = self._process.pid
         if self._read_line() != "ready":
             raise BackEndError(self.explain("did not start"))
@@ -109,7 +114,8 @@ class BackEnd:
         """Does it have a descriptor of our eventfd `fd`?"""
         wanted = _eventfd_id(Path(f"/proc/self/fdinfo/{fd}"))
         assert wanted, "this kernel does not number eventfds"
-        return any(_eventfd_id(entry) == wanted for entry in Path(f"/proc/{self.pid}/fdinfo").iterdir())
+        entries = Path(f"/proc/{self.pid}/fdinfo").iterdir()
+        return any(_eventfd_id(entry) == wanted for entry in entries)
 
     # -- ending ---------------------------------------------------------------------------------
 

@@ -14,12 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from backend import BackEnd
+from backend import MAIN, NR_RINGS, OTHER, WIDE, BackEnd
 from driver import MEMORY_NAME, Driver, proves_delivery
 from frontend import FrontEnd
-
-MAIN, OTHER, WIDE = range(3)
-NR_RINGS = {MAIN: 4, OTHER: 2, WIDE: 256}
 
 
 def backend_program() -> Path:
@@ -72,7 +69,8 @@ class Bench:
 
     def check_bystander(self) -> None:
         seen = self.back.port(OTHER)
-        assert (seen["stage"], seen["nr_connects"]) == ("running", 1), "another port was disturbed"
+        state = (seen["stage"], seen["nr_connects"])
+        assert state == ("running", 1), f"another port was disturbed: {state}"
         proves_delivery(self.back, self.bystander, OTHER)
 
 
@@ -100,7 +98,7 @@ def back(bench):
 
 @pytest.fixture
 def connect(bench, back):
-    """connect() is a new connection to MAIN, connect(WIDE) to another port; closed after the test."""
+    """connect() is a new connection to MAIN, connect(WIDE) to that port; closed after the test."""
     opened: list[FrontEnd] = []
 
     def _connect(port: int = MAIN) -> FrontEnd:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The guest behind the front-end: memory in a memfd, split rings in it, and the usual way to start."""
+"""The guest behind the front-end: memory in a memfd, split rings in it, the usual way to start."""
 
 import mmap
 import os
@@ -95,7 +95,8 @@ class Ring:
 
     def used(self, idx: int) -> tuple[int, int]:
         """Entry number `idx`: descriptor and length."""
-        return struct.unpack_from("<II", self.memory.map, self.at + USED_AT + 4 + 8 * (idx % self.size))
+        at = self.at + USED_AT + 4 + 8 * (idx % self.size)
+        return struct.unpack_from("<II", self.memory.map, at)
 
 
 class Driver:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The front-end's end of the socket: requests with descriptors, replies, and any nonsense as well."""
+"""The front-end's end of the socket: requests with descriptors, replies, any nonsense as well."""
 
 import array
 import os
@@ -23,7 +23,6 @@ class Request(IntEnum):
     SET_OWNER = 3
     RESET_OWNER = 4
     SET_MEM_TABLE = 5
-    SET_LOG_BASE = 6
     SET_VRING_NUM = 8
     SET_VRING_ADDR = 9
     SET_VRING_BASE = 10
@@ -204,7 +203,8 @@ class FrontEnd:
     def read_reply(self, request: int) -> bytes:
         """The payload of a reply, which must be one to `request`, with flags of exactly 5."""
         answered, flags, size = HEADER.unpack(self._read(HEADER.size))
-        assert (answered, flags) == (request, VERSION | REPLY), f"reply to {answered}, flags {flags:#x}"
+        assert answered == request, f"a reply to {name_of(answered)}"
+        assert flags == VERSION | REPLY, f"a reply with flags {flags:#x}"
         return self._read(size)
 
     def ask(self, request: int, payload: bytes = b"", fds=()) -> bytes:
@@ -218,7 +218,8 @@ class FrontEnd:
 
     def ask_base(self, ring: int) -> int:
         """Stop a ring; its index."""
-        answered, num = struct.unpack("=II", self.ask(Request.GET_VRING_BASE, state(ring, 0xdeadbeef)))
+        reply = self.ask(Request.GET_VRING_BASE, state(ring, 0xDEADBEEF))  # num means nothing
+        answered, num = struct.unpack("=II", reply)
         assert answered == ring
         return num
 
@@ -264,8 +265,8 @@ def name_of(request: int) -> str:
     return Request(request).name if request in list(Request) else f"request {request}"
 
 
-def message(request: int, payload: bytes = b"", *, need_reply: bool = False, flags: int | None = None,
-            size: int | None = None) -> bytes:
+def message(request: int, payload: bytes = b"", *, need_reply: bool = False,
+            flags: int | None = None, size: int | None = None) -> bytes:
     """A message as bytes; `flags` and `size` may lie."""
     if flags is None:
         flags = VERSION | (NEED_REPLY if need_reply else 0)

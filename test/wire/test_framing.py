@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import MAIN, OTHER
+from backend import MAIN, OTHER
 from driver import MEMORY_NAME, Memory, proves_delivery
 from frontend import HEADER, NEED_REPLY, PAYLOAD_MAX, VERSION, Dropped, Listener, Request, message
 from frontend import mem_table, state, u64

@@ -127,7 +127,8 @@ def wrong_sizes(name: str) -> dict[str, Parts]:
                   "no_regions": Parts(name, head, good.fds),
                   "one_region_too_few": Parts(name, good.payload[:-32], good.fds),
                   "more_regions_than_bytes": Parts(name, mem_table(nregions=0x8000_0000), []),
-                  "too_many_regions": Parts(name, mem_table(*[bytes(32)] * 31, nregions=33), good.fds)}
+                  "too_many_regions": Parts(name, mem_table(*[bytes(32)] * 31, nregions=33),
+                                            good.fds)}
     return cases
 
 
@@ -180,7 +181,7 @@ def descriptors(front, kinds: list[str]) -> list[int]:
 
 
 def must_be_refused(back, front, parts: Parts, need_reply: bool) -> None:
-    """Acked with 1 where the front-end can hear it, else the end; named in the log; nothing kept."""
+    """Acked with 1 where it can be heard, else the end; named in the log; nothing kept."""
     mark, nr_fds = back.mark(), back.nr_fds()
     send(front, parts, need_reply)
     if need_reply and schema()[parts.name]["reply"] == "ack":
@@ -194,7 +195,8 @@ def must_be_refused(back, front, parts: Parts, need_reply: bool) -> None:
 
 # -- the tests -------------------------------------------------------------------------------------
 
-need_reply_or_not = pytest.mark.parametrize("need_reply", [False, True], ids=["plain", "need_reply"])
+need_reply_or_not = pytest.mark.parametrize("need_reply", [False, True],
+                                            ids=["plain", "need_reply"])
 
 
 @need_reply_or_not
@@ -234,8 +236,11 @@ def test_a_size_beyond_all_bounds(back, negotiated, name, size):
     assert f"{name} ({int(parts.request)})" in back.wait_log("larger than any we know", mark)
 
 
+GATED = [name for name, entry in schema().items() if entry["gate"] is not None]
+
+
 @need_reply_or_not
-@pytest.mark.parametrize("name", [name for name, entry in schema().items() if entry["gate"] is not None])
+@pytest.mark.parametrize("name", GATED)
 def test_protocol_feature_not_agreed_on(back, front, name, need_reply):
     gate = Protocol(schema()[name]["gate"])
     negotiate(front, ALL_PROTOCOL & ~(1 << gate))
@@ -273,8 +278,11 @@ WITH_INDEX = {
 }
 
 
+NO_RINGS = [4, 255, 256, 0xFFFF, 0x10000, 0x10001, 0x80000000, 0xFFFFFFFF]
+
+
 @need_reply_or_not
-@pytest.mark.parametrize("ring", [4, 255, 256, 0xFFFF, 0x10000, 0x10001, 0x80000000, 0xFFFFFFFF], ids=hex)
+@pytest.mark.parametrize("ring", NO_RINGS, ids=hex)
 @pytest.mark.parametrize("name", WITH_INDEX)
 def test_no_such_ring(back, negotiated, name, ring, need_reply):
     """The index is judged as the 32 bits it has: 0x10001 is not ring 1."""
@@ -290,7 +298,10 @@ def test_no_such_ring_for_a_descriptor(back, negotiated, name, ring, nofd, need_
     must_be_refused(back, negotiated, Parts(name, u64(ring | nofd), fds), need_reply)
 
 
-@pytest.mark.parametrize("request_id", [0, 6, 7, 19, 22, 24, 31, 33, 35, 41, 42, 100, 0xFFFFFFFF], ids=str)
+UNKNOWN = [*(set(range(50)) - set(Request)), 0x80000005, 0xFFFFFFFF]
+
+
+@pytest.mark.parametrize("request_id", UNKNOWN, ids=str)
 def test_unknown_request(back, negotiated, request_id):
     """Refused, and if that cannot be said: the end."""
     front, mark = negotiated, back.mark()
