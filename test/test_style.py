@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The house's rules that a script can check: who includes whom, what lives where, how long it is."""
+"""The house's rules that a script can check: who includes whom, what lives where, how long."""
 
 import re
 import subprocess
@@ -81,7 +81,7 @@ def complain(found: list[str]) -> None:
 @pytest.fixture(autouse=True)
 def repository():
     if not (REPO / ".git").exists():
-        pytest.skip("not a git checkout: the list of files comes from `git ls-files`; clone to run it")
+        pytest.skip("not a git checkout, and the list of files is git's: clone to run it")
 
 
 # -- licence and shape -----------------------------------------------------------------------------

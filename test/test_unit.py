@@ -39,7 +39,8 @@ def test_unit_tests_are_built():
 @pytest.mark.parametrize("command, seconds", unit_tests())
 def test_unit(command, seconds):
     assert Path(command[0]).exists(), f"{command[0]} is not built: run ninja in the build folder"
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace",
+                          timeout=seconds)
     if done.returncode == SKIPPED:
         pytest.skip(done.stderr.strip().splitlines()[-1].removeprefix("skipped: "))
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"

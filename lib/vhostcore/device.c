@@ -155,9 +155,17 @@ tell_device(struct vhc_device *dev)
 	if (running == dev->running)
 		return;
 	dev->running = running;
+	if (running)
+		dev->last_refusal[0] = '\0';
 	watch_settling(dev);
 	if (dev->ops.running)
 		dev->ops.running(dev, running, dev->ops_arg);
+}
+
+void
+vhc_device_refused(struct vhc_device *dev, const char *reason)
+{
+	snprintf(dev->last_refusal, sizeof(dev->last_refusal), "%s", reason);
 }
 
 void
@@ -188,10 +196,12 @@ vhc_device_detach(struct vhc_device *dev, const char *reason)
 	if (!dev->session)
 		return;
 	/* The reason may live in the session. */
-	snprintf(dev->last_refusal, sizeof(dev->last_refusal), "%s", reason ? reason : "");
+	vhc_device_refused(dev, reason ? reason : "");
 	vhc_session_destroy(dev->session);
 	dev->session = NULL;
 	vhc_device_reset(dev);
+	for (uint16_t i = 0; i < dev->nr_rings; i++)
+		vhc_queue_close_fds(dev->queues[i]);
 	vhc_device_set_map(dev, NULL);
 	dev->protocol_features = 0;
 	dev->mtu = 0;
@@ -230,6 +240,11 @@ vhc_device_explain(struct vhc_device *dev)
 	char why[VHC_WHY_LEN];
 	enum vhc_stage stage = vhc_device_why(dev, why);
 
+	if (stage > dev->stage && dev->last_refusal[0]) {
+		/* It found another way. */
+		dev->last_refusal[0] = '\0';
+		stage = vhc_device_why(dev, why);
+	}
 	if (stage == dev->stage && strcmp(why, dev->why) == 0)
 		return;
 	vhc_log(is_news(dev, stage) ? VHC_LOG_NOTICE : VHC_LOG_INFO, dev->name, "%s: %s",

@@ -52,7 +52,7 @@ struct vhc_device {
 	uint64_t settle_timer;		/* runs for a while after `running` became true */
 	enum vhc_stage stage;
 	char why[VHC_WHY_LEN];
-	char last_refusal[VHC_WHY_LEN];	/* why the latest front-end was dropped, or "" */
+	char last_refusal[VHC_WHY_LEN];	/* what the front-end last got wrong, or "" */
 	uint64_t nr_connects;
 };
 
@@ -88,6 +88,9 @@ void vhc_device_update(struct vhc_device *dev);
 /* Work out stage and sentence anew; log them if they changed. */
 void vhc_device_explain(struct vhc_device *dev);
 
+/* The front-end got something wrong: the best answer to "why" until the device runs. */
+void vhc_device_refused(struct vhc_device *dev, const char *reason);
+
 /* Publish a map to every queue; takes over the reference. Queues keep running where they can. */
 void vhc_device_set_map(struct vhc_device *dev, struct map *map);
 
@@ -119,8 +122,14 @@ void vhc_queue_set_kick(struct vhc_queue *q, int fd);
 void vhc_queue_set_call(struct vhc_queue *q, int fd);
 void vhc_queue_set_err(struct vhc_queue *q, int fd);
 
-/* Forget what the front-end said of the ring; `enabled` as well. Stopped before. */
+/*
+ * Forget what the front-end said of the ring; `enabled` as well. Stopped before. The call and error
+ * descriptors stay: some front-ends send them once a connection.
+ */
 void vhc_queue_forget(struct vhc_queue *q);
+
+/* Close those, too. */
+void vhc_queue_close_fds(struct vhc_queue *q);
 
 /* Running, and the driver has not made a single buffer available yet. */
 bool vhc_queue_is_untouched(const struct vhc_queue *q);

@@ -48,6 +48,7 @@ vhc_queue_destroy(struct vhc_queue *q)
 		return;
 	vhc_queue_stop(q);
 	vhc_queue_forget(q);
+	vhc_queue_close_fds(q);
 	fd_close(&q->poll_fd);
 	fd_close(&q->wake_fd);
 	free(q);
@@ -234,12 +235,17 @@ vhc_queue_forget(struct vhc_queue *q)
 {
 	vhc_assert(!q->running);
 	vhc_queue_set_kick(q, -1);
-	vhc_queue_set_call(q, -1);
-	vhc_queue_set_err(q, -1);
 	q->claim = (struct ring_claim){ 0 };
 	q->has_num = q->has_addr = q->started = q->enabled = false;
 	q->base = 0;
 	q->obstacle[0] = '\0';
+}
+
+void
+vhc_queue_close_fds(struct vhc_queue *q)
+{
+	vhc_queue_set_call(q, -1);
+	vhc_queue_set_err(q, -1);
 }
 
 /* ---- the application's side ----------------------------------------------------------------- */

@@ -113,13 +113,12 @@ why_running(const struct vhc_device *dev, char *why)
 	return say(why, VHC_STAGE_RUNNING, "running");
 }
 
-enum vhc_stage
-vhc_device_why(const struct vhc_device *dev, char *why)
+/* What is missing next, with a front-end there. */
+static enum vhc_stage
+why_next(const struct vhc_device *dev, char *why)
 {
 	uint16_t nr_vital = dev->cls->nr_vital_rings;
 
-	if (!dev->session)
-		return why_no_front_end(dev, why);
 	if (!dev->has_features)
 		return say(why, VHC_STAGE_CONNECTED,
 			   "process %d is connected and has not agreed on "
@@ -146,4 +145,18 @@ vhc_device_why(const struct vhc_device *dev, char *why)
 			   "0x%02x lacks DRIVER_OK",
 			   dev->status);
 	return why_running(dev, why);
+}
+
+enum vhc_stage
+vhc_device_why(const struct vhc_device *dev, char *why)
+{
+	enum vhc_stage stage;
+
+	if (!dev->session)
+		return why_no_front_end(dev, why);
+	stage = why_next(dev, why);
+	if (stage == VHC_STAGE_RUNNING || !dev->last_refusal[0])
+		return stage;
+	/* It goes on after a refusal it was told of; but that is what it waits for. */
+	return say(why, stage, "refused: %s", dev->last_refusal);
 }

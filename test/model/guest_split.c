@@ -228,7 +228,8 @@ read_table(const struct driver *d, const struct virtq_desc *desc, uint8_t *dst)
 	for (uint32_t i = 0; i < nr; i++) {
 		struct virtq_desc entry;
 
-		guest_read(d->guest, le64_get(desc->addr) + i * sizeof(entry), &entry, sizeof(entry));
+		guest_read(d->guest, le64_get(desc->addr) + i * sizeof(entry), &entry,
+			   sizeof(entry));
 		done += read_if_writable(d, &entry, dst + done);
 	}
 	return done;

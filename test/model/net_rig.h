@@ -74,7 +74,7 @@ void rig_frame(uint8_t *frame, uint32_t seed, uint32_t len);
 void rig_write_packet(struct net_rig *rig, uint64_t at, const struct virtio_net_hdr *hdr,
 		      uint32_t seed, uint32_t len);
 
-/* Post frame `seed` for transmission, header and frame in one descriptor. Returns the chain's id. */
+/* Post frame `seed` to be sent, header and frame in one descriptor. Returns the chain's id. */
 uint16_t rig_send(struct net_rig *rig, uint32_t seed, uint32_t len);
 
 /* Post `nr` receive buffers of `len` bytes in one descriptor each; they are filled with 0xcc. */
@@ -99,7 +99,7 @@ void rig_receive_frame(struct net_rig *rig, uint32_t seed, uint32_t len, uint16_
 /* The mbuf holds exactly frame `seed` and is freed. */
 void rig_take_frame(struct rte_mbuf *m, uint32_t seed, uint32_t len);
 
-/* A fresh mbuf with frame `seed`, in segments of at most `seg_len` bytes (0: as few as possible). */
+/* A fresh mbuf with frame `seed`, in segments of at most `seg_len` bytes (0: as few as can be). */
 struct rte_mbuf *rig_mbuf(struct net_rig *rig, uint32_t seed, uint32_t len, uint32_t seg_len);
 
 /* Bytes of an mbuf, over all its segments. */

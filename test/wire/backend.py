@@ -92,7 +92,7 @@ class BackEnd:
         """Wait until `text` is in the log behind `mark`; the log from there."""
         deadline = time.monotonic() + seconds
         while text not in (seen := self.log(mark)):
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or not self.is_alive():
                 raise BackEndError(self.explain(f"never logged {text!r}"))
             time.sleep(POLL_SECONDS)
         return seen

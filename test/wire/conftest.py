@@ -85,15 +85,16 @@ def bench(session_folder):
 
 @pytest.fixture
 def back(bench):
-    """The back-end. A test that takes it down fails, and the next one gets a new process."""
+    """The back-end. A test that does it harm fails, and the next one gets a new process."""
     yield bench.back
-    if not bench.back.is_alive():
-        explanation = bench.back.explain("died")
+    try:
+        assert bench.back.is_alive(), bench.back.explain("died")
+        bench.check_nothing_left()
+        bench.check_bystander()
+    except AssertionError:
         bench.stop()
         bench.start()
-        pytest.fail(explanation, pytrace=False)
-    bench.check_nothing_left()
-    bench.check_bystander()
+        raise
 
 
 @pytest.fixture

@@ -590,6 +590,7 @@ def test_descriptor_that_is_no_eventfd(front, back, request_id):
     pipe, far_end = os.pipe()
     front.own(far_end)
     memory = Memory(PAGE)
+    front.sync()
     nr_fds = back.nr_fds()
     for fd in (front.own(pipe), front.channel(), memory.fd):
         front.refuse(request_id, u64(0), [fd])

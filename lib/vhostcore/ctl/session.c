@@ -85,11 +85,13 @@ handle_message(struct session *s)
 	rc = vhc_frame_check(msg, &entry, s->reason);
 	if (rc == 0)
 		rc = vhc_dispatch(dev, entry, msg, &reply);
+	vhc_msg_close_fds(msg);
+	if (rc) {
+		log_warn(dev->name, "refused: %s", s->reason);
+		vhc_device_refused(dev, s->reason);
+	}
 	/* An ack says that the effects are complete, so they must be. */
 	vhc_device_update(dev);
-	vhc_msg_close_fds(msg);
-	if (rc)
-		log_warn(dev->name, "refused: %s", s->reason);
 	return answer(s, entry, msg, &reply, rc);
 }
 
@@ -137,6 +139,8 @@ vhc_session_poll(struct session *s)
 			watch_silence(s);
 			return;
 		case FRAME_READY:
+			/* A message is whole: silence counts anew from here. */
+			vhc_loop_cancel(dev->loop, &s->silence_timer);
 			if (handle_message(s) == 0)
 				continue;
 			break;

@@ -23,7 +23,7 @@ struct ring_claim {
 	bool in_order;
 };
 
-#define RING_REASON_LEN 192
+#define RING_REASON_LEN 256
 
 /*
  * Translate the three parts into `r` and keep its indices. 0, or -errno and a sentence:

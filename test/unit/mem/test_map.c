@@ -55,7 +55,7 @@ test_overlap_is_refused(void)
 		{ 0x10000 + 4 * PAGE - 1, 0x90000, -EEXIST },	/* one byte shared */
 		{ 0x10000 - 4 * PAGE + 1, 0x90000, -EEXIST },
 		{ 0x10000, 0x90000, -EEXIST },
-		{ 0x10000 + 4 * PAGE, 0x50000 + PAGE, -EEXIST },	/* the front-end's addresses */
+		{ 0x10000 + 4 * PAGE, 0x50000 + PAGE, -EEXIST },	/* its own addresses */
 	};
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {

@@ -88,7 +88,7 @@ ip_checksum(const struct packet *p)
 	return ~sum_bytes(copy.bytes + L2_LEN, p->l3_len, 0) & 0xffff;
 }
 
-/* Headers that agree with each other, and the pattern behind them. Both checksum fields are junk. */
+/* Headers that agree with each other, and the pattern behind them; both checksums are junk. */
 static void
 packet_make(struct packet *p, bool ipv6, uint8_t proto, uint32_t payload_len, uint32_t seed)
 {
@@ -386,7 +386,9 @@ static void
 test_pushed_l4_checksums(void)
 {
 	for (unsigned int i = 0; i < 2; i++) {
-		const struct net_rig_conf conf = { .features = RIG_MODERN | (i ? RIG_GUEST_CSUM : 0) };
+		const struct net_rig_conf conf = {
+			.features = RIG_MODERN | (i ? RIG_GUEST_CSUM : 0),
+		};
 
 		guest_csum = i;
 		net_rig_open(&rig, &conf);
@@ -441,7 +443,9 @@ test_data_valid_needs_guest_csum_and_a_good_sum(void)
 
 	for (size_t i = 0; i < VHC_ARRAY_LEN(cases); i++)
 		for (uint32_t seg_len = 0; seg_len < 80; seg_len += 40) {
-			const struct net_rig_conf conf = { .features = RIG_MODERN | cases[i].features };
+			const struct net_rig_conf conf = {
+				.features = RIG_MODERN | cases[i].features,
+			};
 			struct rte_mbuf *m;
 
 			net_rig_open(&rig, &conf);

@@ -4,8 +4,6 @@
  */
 #define _GNU_SOURCE 1
 
-#include <pthread.h>
-
 #include "model/net_rig.h"
 
 static struct net_rig rig;
@@ -38,15 +36,6 @@ push_nothing_fits(struct rte_mbuf *m)
 	CHECK_EQ(vhc_net_push(rig.push, &m, 1), 0);
 	CHECK_EQ(driver_nr_used(&rig.rx), 0);
 	rte_pktmbuf_free(m);
-}
-
-static void
-discard_used(void)
-{
-	struct used_entry used;
-
-	while (driver_collect(&rig.rx, &used))
-		;
 }
 
 /* ---- shapes --------------------------------------------------------------------------------- */
@@ -231,7 +220,8 @@ test_mergeable_buffers_of_any_shape(void)
 {
 	net_rig_open(&rig, &mergeable);
 	for (uint32_t seed = 0; seed < 1000; seed++) {
-		uint32_t len = NET_FRAME_MIN + random_below(5000), total = rig.hdr_len + len, room = 0;
+		uint32_t len = NET_FRAME_MIN + random_below(5000);
+		uint32_t total = rig.hdr_len + len, room = 0;
 		uint16_t nr = 0;
 
 		while (room < total) {
@@ -525,188 +515,6 @@ test_mbufs_of_every_origin_go_home(void)
 	rte_mempool_free(other);
 }
 
-/* ---- counters, interrupts ------------------------------------------------------------------- */
-
-static unsigned int
-size_class_by_name(uint32_t len)
-{
-	static const uint32_t last[] = { 63, 64, 127, 255, 511, 1023, 1518 };
-	unsigned int i = 0;
-
-	while (i < VHC_ARRAY_LEN(last) && len > last[i])
-		i++;
-	return i;
-}
-
-static void
-test_statistics_are_exact(void)
-{
-	static const uint8_t dsts[][6] = {
-		{ 0x02, 0, 0, 0, 0, 1 }, { 0x01, 0, 0x5e, 0, 0, 1 }, { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
-		{ 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe }, { 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff },
-	};
-	struct vhc_net_stats expected = { .packets = 0 }, got;
-
-	net_rig_open(&rig, &modern);
-	for (uint32_t i = 0; i < 2 * 1700; i++) {
-		uint32_t len = NET_FRAME_MIN + i / 2;
-		/* In segments of four bytes the destination lies in two. */
-		struct rte_mbuf *m = rig_mbuf(&rig, i, len, i & 1 ? len / 10 + 4 : 0);
-
-		if (m->data_len >= 6)
-			memcpy(rte_pktmbuf_mtod(m, void *), dsts[i % 5], 6);
-		else
-			for (unsigned int k = 0; k < 6; k++)
-				*rte_pktmbuf_mtod_offset(k < 5 ? m : m->next, uint8_t *, k % 5) =
-					dsts[i % 5][k];
-		rig_offer(&rig, 1, 2000);
-		driver_publish(&rig.rx);
-		CHECK_EQ(vhc_net_push(rig.push, &m, 1), 1);
-		discard_used();
-		expected.packets++;
-		expected.bytes += len;
-		expected.sizes[size_class_by_name(len)]++;
-		expected.broadcast += i % 5 == 2;
-		expected.multicast += i % 5 == 1 || i % 5 == 3;
-		expected.notifications++;
-	}
-	got = rig_stats(rig.push);
-	for (size_t i = 0; i < sizeof(got) / sizeof(uint64_t); i++)
-		CHECK_EQ(((uint64_t *)&got)[i], ((uint64_t *)&expected)[i]);
-	net_rig_close(&rig);
-}
-
-/* Push `nr` packets; returns the interrupts that came of it. */
-static uint64_t
-calls_for(unsigned int nr)
-{
-	rig_offer(&rig, nr, 100);
-	driver_publish(&rig.rx);
-	for (uint32_t i = 0; i < nr; i++)
-		push_one_frame(i, 60, 0);
-	discard_used();
-	return rig_nr_signals(rig.call[0]);
-}
-
-static void
-test_interrupts_follow_the_driver(void)
-{
-	const struct net_rig_conf event_idx = { .features = RIG_MODERN | RIG_EVENT_IDX };
-
-	net_rig_open(&rig, &modern);
-	CHECK_EQ(calls_for(2), 2);
-	driver_want_calls(&rig.rx, false);
-	CHECK_EQ(calls_for(3), 0);
-	CHECK_EQ(rig_stats(rig.push).notifications, 2);
-	CHECK_EQ(rig_stats(rig.push).notifications_suppressed, 3);
-	CHECK_EQ(rig_nr_signals(rig.call[1]), 0);
-	net_rig_close(&rig);
-
-	net_rig_open(&rig, &event_idx);
-	driver_want_call_at(&rig.rx, 5);
-	CHECK_EQ(calls_for(1), 1);
-	CHECK_EQ(calls_for(4), 0);
-	CHECK_EQ(calls_for(4), 1);
-	CHECK_EQ(rig_stats(rig.push).notifications_suppressed, 7);
-	net_rig_close(&rig);
-}
-
-/* A bad buffer is the driver's again even if no packet went: it must hear of it. */
-static void
-test_returned_bad_buffer_is_announced(void)
-{
-	const struct piece bad = { 0, 100, true };
-	struct rte_mbuf *m;
-
-	net_rig_open(&rig, &modern);
-	driver_post(&rig.rx, &bad, 1);
-	driver_publish(&rig.rx);
-	m = rig_mbuf(&rig, 1, 60, 0);
-	CHECK_EQ(vhc_net_push(rig.push, &m, 1), 0);
-	CHECK_EQ(driver_nr_used(&rig.rx), 1);
-	CHECK_EQ(rig_nr_signals(rig.call[0]), 1);
-	rte_pktmbuf_free(m);
-	net_rig_close(&rig);
-}
-
-/* ---- a guest that changes its mind while we look -------------------------------------------- */
-
-#define NR_FLIPPED	32
-#define FLIP_SECONDS	2
-
-static bool flip_stop;
-
-/* As in test_pull.c, but for buffers: lengths around the header, addresses around the edges. */
-static void *
-flip_descriptors(void *arg)
-{
-	static const uint32_t lens[] = { 0, 1, 11, 12, 13, 72, 2048, 70000, 0xffffffff };
-	static const uint64_t addrs[] = {
-		GUEST_BUFFERS_AT, GUEST_END_AT - 72, GUEST_END_AT, GUEST_SEAM_AT - 20, 0,
-		UINT64_MAX - 4, GUEST_FAR_END_AT - 1,
-	};
-	struct driver *d = arg;
-	uint32_t x = 54321;
-
-	while (!ld_relaxed(&flip_stop)) {
-		struct virtq_desc *desc;
-
-		x = x * 1664525 + 1013904223;
-		desc = &d->desc[(x >> 16) % d->size];
-		st_relaxed(&desc->len.raw, lens[(x >> 8) % VHC_ARRAY_LEN(lens)]);
-		st_relaxed(&desc->addr.raw, addrs[(x >> 12) % VHC_ARRAY_LEN(addrs)]);
-		st_relaxed(&desc->flags.raw, (uint16_t)(x >> 24 & 3));
-		st_relaxed(&desc->next.raw, (uint16_t)((x >> 4) % (d->size + 2u)));
-	}
-	return NULL;
-}
-
-static void
-flip_round(uint32_t seed)
-{
-	struct rte_mbuf *mbufs[NR_FLIPPED];
-	uint16_t done;
-
-	rig_offer(&rig, rig.rx.nr_free, 200);
-	driver_publish(&rig.rx);
-	for (uint32_t i = 0; i < NR_FLIPPED; i++)
-		mbufs[i] = rig_mbuf(&rig, seed + i, packet_len(seed + i), 0);
-	done = vhc_net_push(rig.push, mbufs, NR_FLIPPED);
-	rte_pktmbuf_free_bulk(mbufs + done, NR_FLIPPED - done);
-	discard_used();
-}
-
-static void
-change_under_us(const struct net_rig_conf *conf)
-{
-	time_t end = time(NULL) + FLIP_SECONDS;
-	pthread_t flipper;
-	uint32_t seed = 0;
-
-	net_rig_open(&rig, conf);
-	st_relaxed(&flip_stop, false);
-	CHECK_EQ(pthread_create(&flipper, NULL, flip_descriptors, &rig.rx), 0);
-	for (; time(NULL) < end; seed += NR_FLIPPED)
-		flip_round(seed);
-	st_relaxed(&flip_stop, true);
-	CHECK_EQ(pthread_join(flipper, NULL), 0);
-	CHECK(rig_nr_faults(rig.push) > 0);
-	CHECK(rig_stats(rig.push).packets > 0);
-	net_rig_restart(&rig);
-	rig_offer(&rig, 1, 100);
-	driver_publish(&rig.rx);
-	push_one_frame(1, 60, 0);
-	rig_receive_frame(&rig, 1, 60, 1);
-	net_rig_close(&rig);
-}
-
-static void
-test_descriptors_that_change_under_us(void)
-{
-	change_under_us(&modern);
-	change_under_us(&mergeable);
-}
-
 static const struct test tests[] = {
 	TEST(test_one_descriptor),
 	TEST(test_buffer_ends_with_the_memory),
@@ -725,10 +533,6 @@ static const struct test tests[] = {
 	TEST(test_bad_buffers_do_not_cost_packets),
 	TEST(test_shared_mbufs_are_unchanged),
 	TEST(test_mbufs_of_every_origin_go_home),
-	TEST(test_statistics_are_exact),
-	TEST(test_interrupts_follow_the_driver),
-	TEST(test_returned_bad_buffer_is_announced),
-	TEST(test_descriptors_that_change_under_us),
 };
 
 int

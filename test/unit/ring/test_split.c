@@ -206,8 +206,8 @@ test_indirect_table_anywhere(void)
 {
 	static const uint64_t places[] = {
 		GUEST_END_AT - 160, GUEST_FAR_END_AT - 160, GUEST_SEAM_AT - 16, GUEST_SEAM_AT - 80,
-		GUEST_SEAM_AT - 144, GUEST_BUFFERS_AT + 1, GUEST_BUFFERS_AT + 2, GUEST_BUFFERS_AT + 8,
-		GUEST_END_AT - 163,
+		GUEST_SEAM_AT - 144, GUEST_BUFFERS_AT + 1, GUEST_BUFFERS_AT + 2,
+		GUEST_BUFFERS_AT + 8, GUEST_END_AT - 163,
 	};
 	struct posted p = { .nr = 10, .read_len = 50, .write_len = 50 };
 
@@ -259,7 +259,7 @@ test_whole_ring_in_one_chain(void)
 	for (uint16_t size = 1; size <= 1024; size *= 2) {
 		open_ring(size, false, 0);
 		for (uint16_t i = 0; i < size; i++)
-			pieces[i] = (struct piece){ GUEST_BUFFERS_AT + i * UINT64_C(2), 1, i & 512 };
+			pieces[i] = (struct piece){ GUEST_BUFFERS_AT + 2u * i, 1, i & 512 };
 		driver_post(&driver, pieces, size);
 		driver_publish(&driver);
 		CHECK_EQ(nr_ready(), 1);

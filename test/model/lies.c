@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * lies.c - spoil honest chains, each in one way.
+ */
+#include "lies.h"
+
+#include "base/compiler.h"
+#include "net/net.h"
+#include "ring/chain.h"
+#include "unit/check.h"
+
+/* Room for any packet the lies below tell of. */
+#define FRAME_LEN 100
+
+static struct piece
+piece_of(const struct liar *l, uint32_t len)
+{
+	return (struct piece){ guest_alloc(l->guest, len), len, l->writable };
+}
+
+/* Two honest descriptors, to be spoiled. */
+static struct virtq_desc *
+post_two(const struct liar *l, struct virtq_desc **second)
+{
+	const struct piece pieces[] = { piece_of(l, 60), piece_of(l, 60) };
+	uint16_t head = driver_post(l->driver, pieces, 2);
+
+	*second = &l->driver->desc[le16_get(l->driver->desc[head].next)];
+	return &l->driver->desc[head];
+}
+
+static struct virtq_desc *
+post_one(const struct liar *l, uint32_t len)
+{
+	const struct piece piece = piece_of(l, len);
+
+	return &l->driver->desc[driver_post(l->driver, &piece, 1)];
+}
+
+#define TABLE_AT (GUEST_LOW_AT + UINT64_C(0x3f0000))
+
+/* An honest indirect table of `nr` one-byte pieces, and the descriptor that names it. */
+static struct virtq_desc *
+post_table(const struct liar *l, unsigned int nr)
+{
+	static struct piece pieces[2048];
+
+	for (unsigned int i = 0; i < nr; i++)
+		pieces[i] = piece_of(l, 1);
+	return &l->driver->desc[driver_post_indirect(l->driver, pieces, nr, 0, TABLE_AT)];
+}
+
+static struct virtq_desc *
+table_entry(const struct liar *l, unsigned int i)
+{
+	return guest_ptr(l->guest, TABLE_AT + i * sizeof(struct virtq_desc),
+			 sizeof(struct virtq_desc));
+}
+
+static void
+set_flag(struct virtq_desc *d, uint16_t flag)
+{
+	d->flags = le16_put(le16_get(d->flags) | flag);
+}
+
+static void
+avail_idx_one_too_many(const struct liar *l)
+{
+	l->driver->avail_idx = (uint16_t)(l->driver->seen_idx + l->driver->size + 1);
+}
+
+static void
+avail_idx_backwards(const struct liar *l)
+{
+	l->driver->avail_idx = (uint16_t)(l->driver->seen_idx - 1);
+}
+
+static void
+head_just_outside(const struct liar *l)
+{
+	driver_make_available(l->driver, l->driver->size);
+}
+
+static void
+head_far_outside(const struct liar *l)
+{
+	driver_make_available(l->driver, 0xffff);
+}
+
+static void
+next_outside(const struct liar *l)
+{
+	struct virtq_desc *second, *first = post_two(l, &second);
+
+	first->next = le16_put(l->driver->size);
+}
+
+static void
+next_outside_table(const struct liar *l)
+{
+	post_table(l, 4);
+	table_entry(l, 1)->next = le16_put(4);
+}
+
+static void
+loop_to_head(const struct liar *l)
+{
+	struct virtq_desc *second, *first = post_two(l, &second);
+
+	set_flag(second, VIRTQ_DESC_F_NEXT);
+	second->next = le16_put((uint16_t)(first - l->driver->desc));
+}
+
+static void
+loop_to_itself(const struct liar *l)
+{
+	struct virtq_desc *first = post_one(l, 1);
+
+	set_flag(first, VIRTQ_DESC_F_NEXT);
+	first->next = le16_put((uint16_t)(first - l->driver->desc));
+}
+
+static void
+loop_of_empty_ones(const struct liar *l)
+{
+	post_table(l, 2);
+	table_entry(l, 0)->len = table_entry(l, 1)->len = le32_put(0);
+	set_flag(table_entry(l, 1), VIRTQ_DESC_F_NEXT);
+	table_entry(l, 1)->next = le16_put(0);
+}
+
+static void
+spans_one_too_many(const struct liar *l)
+{
+	post_table(l, CHAIN_SPANS_MAX + 1);
+}
+
+static void
+spans_by_the_seam(const struct liar *l)
+{
+	post_table(l, CHAIN_SPANS_MAX);
+	table_entry(l, 500)->addr = le64_put(GUEST_SEAM_AT - 1);
+	table_entry(l, 500)->len = le32_put(2);
+}
+
+static void
+empty_one_descriptor(const struct liar *l)
+{
+	post_one(l, 0);
+}
+
+static void
+empty_other_direction_only(const struct liar *l)
+{
+	post_one(l, 100)->flags = le16_put(l->writable ? 0 : VIRTQ_DESC_F_WRITE);
+}
+
+static void
+readable_after_writable(const struct liar *l)
+{
+	struct virtq_desc *second, *first = post_two(l, &second);
+
+	set_flag(first, VIRTQ_DESC_F_WRITE);
+	second->flags = le16_put(0);
+}
+
+/* 64 MiB are mapped from GUEST_LOW_AT on. */
+static void
+bytes_just_4_gib(const struct liar *l)
+{
+	const uint32_t len = (uint32_t)(GUEST_END_AT - GUEST_LOW_AT);
+	struct piece pieces[64];
+
+	for (unsigned int i = 0; i < 64; i++)
+		pieces[i] = (struct piece){ GUEST_LOW_AT, len, l->writable };
+	driver_post(l->driver, pieces, 64);
+}
+
+static void
+bytes_wrap(const struct liar *l)
+{
+	struct virtq_desc *second;
+
+	post_two(l, &second);
+	second->len = le32_put(UINT32_MAX);
+}
+
+static void
+desc_wraps(const struct liar *l)
+{
+	post_one(l, 100)->addr = le64_put(UINT64_MAX - 98);
+}
+
+static void
+unmapped_hole(const struct liar *l)
+{
+	post_one(l, 100)->addr = le64_put(GUEST_END_AT);
+}
+
+static void
+unmapped_null(const struct liar *l)
+{
+	post_one(l, 100)->addr = le64_put(0);
+}
+
+static void
+unmapped_last_byte(const struct liar *l)
+{
+	post_one(l, 100)->addr = le64_put(GUEST_END_AT - 99);
+}
+
+static void
+unmapped_second(const struct liar *l)
+{
+	struct virtq_desc *second;
+
+	post_two(l, &second);
+	second->addr = le64_put(GUEST_FAR_END_AT - 59);
+}
+
+static void
+table_of_one(const struct liar *l)
+{
+	post_table(l, 1);
+}
+
+static void
+table_in_table(const struct liar *l)
+{
+	post_table(l, 3);
+	set_flag(table_entry(l, 1), VIRTQ_DESC_F_INDIRECT);
+	table_entry(l, 1)->len = le32_put(16);
+}
+
+static void
+table_and_next(const struct liar *l)
+{
+	set_flag(post_table(l, 2), VIRTQ_DESC_F_NEXT);
+}
+
+static void
+table_len_zero(const struct liar *l)
+{
+	post_table(l, 2)->len = le32_put(0);
+}
+
+static void
+table_len_odd(const struct liar *l)
+{
+	post_table(l, 2)->len = le32_put(17);
+}
+
+static void
+table_len_over_the_limit(const struct liar *l)
+{
+	post_table(l, 2)->len = le32_put((VIRTQ_SIZE_MAX + 1) * 16);
+}
+
+static void
+table_wraps(const struct liar *l)
+{
+	post_table(l, 2)->addr = le64_put(UINT64_MAX - 30);
+}
+
+static void
+table_unmapped(const struct liar *l)
+{
+	post_table(l, 2)->addr = le64_put(GUEST_END_AT);
+}
+
+/* Its first entry is there, and honest; the second is not. */
+static void
+table_half_unmapped(const struct liar *l)
+{
+	struct virtq_desc *d = post_table(l, 2);
+
+	guest_write(l->guest, GUEST_END_AT - 16, table_entry(l, 0), 16);
+	d->addr = le64_put(GUEST_END_AT - 16);
+}
+
+static void
+header_missing_a_byte(const struct liar *l)
+{
+	post_one(l, l->hdr_len - 1u);
+}
+
+static void
+header_missing_a_byte_in_pieces(const struct liar *l)
+{
+	struct virtq_desc *second, *first = post_two(l, &second);
+
+	first->len = le32_put(1);
+	second->len = le32_put(l->hdr_len - 2u);
+}
+
+static void
+frame_missing_a_byte(const struct liar *l)
+{
+	post_one(l, l->hdr_len + NET_FRAME_MIN - 1u);
+}
+
+static void
+frame_none(const struct liar *l)
+{
+	post_one(l, l->hdr_len);
+}
+
+static void
+frame_of_a_byte_too_many(const struct liar *l)
+{
+	post_one(l, l->hdr_len + NET_FRAME_MAX + 1u);
+}
+
+static void
+frame_of_64_mib(const struct liar *l)
+{
+	const struct piece piece = { GUEST_LOW_AT, (uint32_t)(GUEST_END_AT - GUEST_LOW_AT), false };
+
+	driver_post(l->driver, &piece, 1);
+}
+
+static void
+post_with_header(const struct liar *l, const struct virtio_net_hdr *hdr)
+{
+	const struct piece piece = piece_of(l, l->hdr_len + FRAME_LEN);
+
+	guest_write(l->guest, piece.at, hdr, l->hdr_len);
+	driver_post(l->driver, &piece, 1);
+}
+
+static void
+csum_one_past_the_end(const struct liar *l)
+{
+	post_with_header(l, &(struct virtio_net_hdr){
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.csum_start = le16_put(FRAME_LEN - 17), .csum_offset = le16_put(16),
+	});
+}
+
+static void
+csum_sum_overflows(const struct liar *l)
+{
+	post_with_header(l, &(struct virtio_net_hdr){
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.csum_start = le16_put(0xffff), .csum_offset = le16_put(16),
+	});
+}
+
+static void
+gso_tcp(const struct liar *l)
+{
+	post_with_header(l, &(struct virtio_net_hdr){
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = 1, .gso_size = le16_put(10),
+		.csum_start = le16_put(34), .csum_offset = le16_put(16),
+	});
+}
+
+static void
+gso_nonsense(const struct liar *l)
+{
+	post_with_header(l, &(struct virtio_net_hdr){ .gso_type = 0xff });
+}
+
+/* ---- which lie is which --------------------------------------------------------------------- */
+
+const struct lie lies[] = {
+#define LIE(FAULT, to, fn) { RING_FAULT_##FAULT, to, fn, #fn }
+	LIE(AVAIL_IDX, TO_BOTH, avail_idx_one_too_many),
+	LIE(AVAIL_IDX, TO_BOTH, avail_idx_backwards),
+	LIE(HEAD_RANGE, TO_BOTH, head_just_outside),
+	LIE(HEAD_RANGE, TO_BOTH, head_far_outside),
+	LIE(NEXT_RANGE, TO_BOTH, next_outside),
+	LIE(NEXT_RANGE, TO_BOTH, next_outside_table),
+	LIE(CHAIN_LOOP, TO_BOTH, loop_to_head),
+	LIE(CHAIN_LOOP, TO_BOTH, loop_to_itself),
+	LIE(CHAIN_LOOP, TO_BOTH, loop_of_empty_ones),
+	LIE(CHAIN_SPANS, TO_BOTH, spans_one_too_many),
+	LIE(CHAIN_SPANS, TO_BOTH, spans_by_the_seam),
+	LIE(CHAIN_EMPTY, TO_BOTH, empty_one_descriptor),
+	LIE(CHAIN_EMPTY, TO_BOTH, empty_other_direction_only),
+	LIE(CHAIN_ORDER, TO_BOTH, readable_after_writable),
+	LIE(CHAIN_BYTES, TO_BOTH, bytes_just_4_gib),
+	LIE(CHAIN_BYTES, TO_BOTH, bytes_wrap),
+	LIE(DESC_WRAP, TO_BOTH, desc_wraps),
+	LIE(DESC_WRAP, TO_BOTH, table_wraps),
+	LIE(DESC_UNMAPPED, TO_BOTH, unmapped_hole),
+	LIE(DESC_UNMAPPED, TO_BOTH, unmapped_null),
+	LIE(DESC_UNMAPPED, TO_BOTH, unmapped_last_byte),
+	LIE(DESC_UNMAPPED, TO_BOTH, unmapped_second),
+	LIE(INDIRECT_OFF, TO_BOTH, table_of_one),
+	LIE(INDIRECT_NESTED, TO_BOTH, table_in_table),
+	LIE(INDIRECT_NEXT, TO_BOTH, table_and_next),
+	LIE(INDIRECT_LEN, TO_BOTH, table_len_zero),
+	LIE(INDIRECT_LEN, TO_BOTH, table_len_odd),
+	LIE(INDIRECT_LEN, TO_BOTH, table_len_over_the_limit),
+	LIE(INDIRECT_UNMAPPED, TO_BOTH, table_unmapped),
+	LIE(INDIRECT_UNMAPPED, TO_BOTH, table_half_unmapped),
+	LIE(HDR_SHORT, TO_BOTH, header_missing_a_byte),
+	LIE(HDR_SHORT, TO_BOTH, header_missing_a_byte_in_pieces),
+	LIE(FRAME_SHORT, TO_PULL, frame_missing_a_byte),
+	LIE(FRAME_SHORT, TO_PULL, frame_none),
+	LIE(FRAME_LONG, TO_PULL, frame_of_a_byte_too_many),
+	LIE(FRAME_LONG, TO_PULL, frame_of_64_mib),
+	LIE(CSUM_RANGE, TO_PULL, csum_one_past_the_end),
+	LIE(CSUM_RANGE, TO_PULL, csum_sum_overflows),
+	LIE(GSO_OFF, TO_PULL, gso_tcp),
+	LIE(GSO_OFF, TO_PULL, gso_nonsense),
+#undef LIE
+};
+
+const size_t nr_lies = VHC_ARRAY_LEN(lies);
