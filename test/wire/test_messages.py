@@ -405,15 +405,28 @@ def test_ring_size(front, back, num):
 
 
 @pytest.mark.parametrize("num", [0, 3, 255, 32769, 65536, 0x10100, 0x80000000, 0xFFFFFFFF], ids=hex)
-def test_no_ring_size(front, back, num):
-    front.refuse(Request.SET_VRING_NUM, state(0, num))
+def test_no_ring_size(driver, back, num):
+    driver.negotiate()
+    driver.front.refuse(Request.SET_VRING_NUM, state(0, num))
     assert back.ring(0)["size"] == 0
 
 
 @pytest.mark.parametrize("num", [0x10000, 0x80008000, 0xFFFFFFFF], ids=hex)
-def test_no_base(front, num):
-    front.refuse(Request.SET_VRING_BASE, state(0, num))
-    assert front.ask_base(0) == 0
+def test_no_base(driver, num):
+    driver.negotiate()
+    driver.front.refuse(Request.SET_VRING_BASE, state(0, num))
+    assert driver.front.ask_base(0) == 0
+
+
+def test_odd_size_before_features_is_judged_at_the_start(driver, back):
+    """Only a packed ring may have it, and nobody knows yet what this one will be."""
+    driver.front.do(Request.SET_VRING_NUM, state(0, 3))
+    driver.negotiate(protocol=NO_STATUS)
+    driver.share_memory()
+    driver.set_up_ring(0, steps="bak")
+    driver.enable()
+    assert not back.ring(0)["running"]
+    assert "a split ring has a power of two" in back.port()["why"]
 
 
 @pytest.mark.parametrize("flags", [2, 0x80000000], ids=hex)
