@@ -48,7 +48,6 @@ class Protocol(IntEnum):
     """Protocol feature bits."""
 
     MQ = 0
-    LOG_SHMFD = 1
     REPLY_ACK = 3
     MTU = 4
     BACKEND_REQ = 5
@@ -69,7 +68,6 @@ class Feature(IntEnum):
     MRG_RXBUF = 15
     CTRL_VQ = 17
     MQ = 22
-    ANY_LAYOUT = 27
     INDIRECT_DESC = 28
     EVENT_IDX = 29
     PROTOCOL_FEATURES = 30
