@@ -19,7 +19,7 @@ struct map_hint {
 	uint64_t to_host;
 };
 
-/* Slot that holds the address, or NULL. Binary search; moves the hint. */
+/* Slot that holds the address, or NULL. Binary search; fills the hint for it. */
 const struct map_slot *vhc_map_search(const struct map *map, struct map_hint *hint, gpa guest);
 
 /*
@@ -33,8 +33,12 @@ map_span(const struct map *map, struct map_hint *hint, gpa guest, uint64_t want)
 	uint64_t offset = guest.v - hint->guest;
 
 	if (vhc_unlikely(offset >= hint->size)) {
-		if (!vhc_map_search(map, hint, guest))
+		/* Its address escapes, so that the hint itself can stay in registers. */
+		struct map_hint found;
+
+		if (!vhc_map_search(map, &found, guest))
 			return (struct span){ NULL, 0 };
+		*hint = found;
 		offset = guest.v - hint->guest;
 	}
 	uint64_t room = hint->size - offset;

@@ -123,8 +123,6 @@ vhc_net_pull_setup(struct vhc_queue *q, const struct vhc_net_pull_conf *conf)
 	vhc_queue_pause(q);
 	nq->pool = conf->pool;
 	nq->room = RTE_MIN(buf_len - RTE_PKTMBUF_HEADROOM, (uint32_t)NET_FRAME_MAX);
-	nq->frame_offset = sizeof(struct rte_mbuf) + rte_pktmbuf_priv_size(conf->pool) +
-			   RTE_PKTMBUF_HEADROOM;
 	nq->rearm = rearm_value(conf->port);
 	nq->csum_flags = conf->csum_flags;
 	net_choose_burst(nq);

@@ -30,7 +30,6 @@ struct net_queue {
 	struct rte_mempool *pool VHC_ALIGNED;	/* pull; NULL: not set up */
 	uint64_t rearm;		/* pull: data_off, refcnt, nb_segs and port of a fresh mbuf */
 	uint32_t room;		/* pull: bytes a fresh mbuf takes */
-	uint32_t frame_offset;	/* pull: from a fresh mbuf to its first byte; a hint */
 	uint16_t hdr_len;	/* 10 or 12 */
 	bool mergeable;		/* push: a packet may span chains */
 	bool csum;		/* pull: CSUM negotiated; push: GUEST_CSUM negotiated */

@@ -15,6 +15,7 @@
 #include "copy.h"
 #include "hdr.h"
 #include "offload.h"
+#include "pool.h"
 
 /* What a burst is compiled for. */
 struct pull_kind {
@@ -33,43 +34,40 @@ struct pull_items {
 /* ---- many packets of the common shape ------------------------------------------------------- */
 
 /*
- * Is it one readable descriptor that fits one mbuf? If not it is left for pull_one(), which also
- * finds the words for what may be wrong with it.
+ * Up to `n` packets from the ring's head, as far as each is one readable descriptor that fits one
+ * mbuf. What comes after is left for pull_one(), which also finds the words for what may be wrong
+ * with it. What does not change is kept in registers: the compiler cannot know that it does not.
  */
-static VHC_HOT const uint8_t *
-pull_judge(struct net_queue *nq, const struct ring_look *look, uint32_t hdr_len)
+static VHC_HOT uint32_t
+pull_look(struct net_queue *nq, struct pull_kind k, struct pull_items *items, uint32_t n)
 {
 	struct ring *r = &nq->core.ring;
-
-	if (vhc_unlikely(look->flags & RING_SHAPE_FLAGS))
-		return NULL;
-	if (vhc_unlikely(look->len - (hdr_len + NET_FRAME_MIN) > nq->room - NET_FRAME_MIN))
-		return NULL;
-	return map_whole(r->map, &r->hint, (gpa){ look->addr }, look->len);
-}
-
-/* Up to `n` packets from the ring's head, as far as the common shape goes. */
-static VHC_HOT uint16_t
-pull_look(struct net_queue *nq, struct pull_kind k, struct pull_items *items, uint16_t n)
-{
-	struct ring *r = &nq->core.ring;
-	uint16_t raw_ids[NET_RUN], i;
+	const uint32_t shortest = k.hdr_len + NET_FRAME_MIN, span = nq->room - NET_FRAME_MIN;
+	const struct map *map = r->map;
+	struct map_hint hint = r->hint;
+	uint16_t raw_ids[NET_RUN];
+	uint32_t i;
 
 	n = ring_look_ahead(r, k.ring, raw_ids, n);
 	for (i = 0; i < n; i++) {
 		struct ring_look look;
+		const uint8_t *src;
 
-		if (vhc_unlikely(!ring_look(r, k.ring, raw_ids, i, &look)))
+		if (vhc_unlikely(!ring_look(r, k.ring, raw_ids, i, &look)) ||
+		    vhc_unlikely(look.flags & RING_SHAPE_FLAGS) ||
+		    vhc_unlikely(look.len - shortest > span))
 			break;
-		items->src[i] = pull_judge(nq, &look, k.hdr_len);
-		if (vhc_unlikely(!items->src[i]))
+		src = map_whole(map, &hint, (gpa){ look.addr }, look.len);
+		if (vhc_unlikely(!src))
 			break;
 		/* First and last line: all of a small packet. */
-		prefetch_read(items->src[i]);
-		prefetch_read(items->src[i] + look.len - 1);
+		prefetch_read(src);
+		prefetch_read(src + look.len - 1);
+		items->src[i] = src;
 		items->len[i] = look.len;
 		items->used[i] = (struct ring_used){ .id = look.id };
 	}
+	r->hint = hint;
 	return i;
 }
 
@@ -124,13 +122,13 @@ pull_weed(struct net_queue *nq, struct rte_mbuf **mbufs, uint16_t nr, uint32_t r
  */
 static VHC_HOT uint32_t
 pull_copy(struct net_queue *nq, struct pull_kind k, const struct pull_items *items,
-	  struct rte_mbuf **mbufs, uint16_t nr)
+	  struct rte_mbuf **mbufs, uint32_t nr)
 {
 	struct stats_run run = { 0 };
 	uint64_t rearm = nq->rearm;
 	uint32_t refused = 0;
 
-	for (uint16_t i = 0; i < nr; i++) {
+	for (uint32_t i = 0; i < nr; i++) {
 		struct rte_mbuf *m = mbufs[i];
 		uint32_t len = items->len[i] - k.hdr_len;
 		uint8_t *frame = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
@@ -156,22 +154,14 @@ pull_run(struct net_queue *nq, struct pull_kind k, struct rte_mbuf **mbufs, uint
 {
 	struct ring *r = &nq->core.ring;
 	struct pull_items items;
-	uint16_t nr = pull_look(nq, k, &items, n);
+	uint16_t nr = (uint16_t)pull_look(nq, k, &items, n);
 	uint32_t refused;
 
 	*nr_taken = 0;
 	if (nr == 0)
 		return 0;
-	if (vhc_unlikely(rte_mempool_get_bulk(nq->pool, (void **)mbufs, nr) != 0))
+	if (vhc_unlikely(!pool_get(nq->pool, mbufs, nr)))
 		return 0;	/* pull_one() tries for a single mbuf, and counts */
-	for (uint16_t i = 0; i < nr; i++) {
-		/* Where buf_addr points in nearly every pool, without waiting for it. */
-		const uint8_t *frame = (const uint8_t *)mbufs[i] + nq->frame_offset;
-
-		prefetch_write(mbufs[i]);
-		prefetch_write(frame - k.hdr_len);
-		prefetch_write(frame);
-	}
 	refused = pull_copy(nq, k, &items, mbufs, nr);
 	ring_skip(r, k.ring, nr);
 	if (r->in_order)

@@ -35,25 +35,16 @@ push_is_plain(const struct rte_mbuf *m)
 	return m->nb_segs == 1 && m->data_len >= NET_FRAME_MIN && !(m->ol_flags & OFFLOAD_TX_FLAGS);
 }
 
-/* Is it one writable descriptor with room for `len` bytes? */
-static VHC_HOT uint8_t *
-push_judge(struct net_queue *nq, const struct ring_look *look, uint32_t len)
-{
-	struct ring *r = &nq->core.ring;
-
-	if (vhc_unlikely((look->flags & RING_SHAPE_FLAGS) != VIRTQ_DESC_F_WRITE))
-		return NULL;
-	if (vhc_unlikely(look->len < len))
-		return NULL;
-	return map_whole(r->map, &r->hint, (gpa){ look->addr }, len);
-}
-
-static VHC_HOT uint16_t
+/* As pull_look(): packets of one segment, each into one writable descriptor with room for it. */
+static VHC_HOT uint32_t
 push_look(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs,
-	  struct push_items *items, uint16_t n)
+	  struct push_items *items, uint32_t n)
 {
 	struct ring *r = &nq->core.ring;
-	uint16_t raw_ids[NET_RUN], i;
+	const struct map *map = r->map;
+	struct map_hint hint = r->hint;
+	uint16_t raw_ids[NET_RUN];
+	uint32_t i;
 
 	for (i = 0; i < n; i++)
 		prefetch_read(mbufs[i]);
@@ -62,19 +53,24 @@ push_look(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs,
 		const struct rte_mbuf *m = mbufs[i];
 		uint32_t len = k.hdr_len + m->data_len;
 		struct ring_look look;
+		uint8_t *dst;
 
 		if (vhc_unlikely(!push_is_plain(m)) ||
-		    vhc_unlikely(!ring_look(r, k.ring, raw_ids, i, &look)))
+		    vhc_unlikely(!ring_look(r, k.ring, raw_ids, i, &look)) ||
+		    vhc_unlikely((look.flags & RING_SHAPE_FLAGS) != VIRTQ_DESC_F_WRITE) ||
+		    vhc_unlikely(look.len < len))
 			break;
-		items->dst[i] = push_judge(nq, &look, len);
-		if (vhc_unlikely(!items->dst[i]))
+		dst = map_whole(map, &hint, (gpa){ look.addr }, len);
+		if (vhc_unlikely(!dst))
 			break;
 		/* First and last line: all of a small packet. */
-		prefetch_write(items->dst[i]);
-		prefetch_write(items->dst[i] + len - 1);
+		prefetch_write(dst);
+		prefetch_write(dst + len - 1);
 		prefetch_read(rte_pktmbuf_mtod(m, const void *));
+		items->dst[i] = dst;
 		items->used[i] = (struct ring_used){ .id = look.id, .len = len };
 	}
+	r->hint = hint;
 	return i;
 }
 
@@ -132,7 +128,7 @@ push_run(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs, uint
 {
 	struct ring *r = &nq->core.ring;
 	struct push_items items;
-	uint16_t nr = push_look(nq, k, mbufs, &items, n);
+	uint16_t nr = (uint16_t)push_look(nq, k, mbufs, &items, n);
 
 	if (nr == 0)
 		return 0;

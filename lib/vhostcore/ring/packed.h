@@ -63,15 +63,15 @@ packed_more(struct ring *r)
 /* ---- look ----------------------------------------------------------------------------------- */
 
 /* Descriptors follow one another: the hardware is ahead already. At most what the ring has. */
-static VHC_HOT uint16_t
-packed_look_ahead(const struct ring *r, uint16_t n)
+static VHC_HOT uint32_t
+packed_look_ahead(const struct ring *r, uint32_t n)
 {
 	return n < r->size ? n : r->size;
 }
 
 /* Only whole buffers: the slots of a chain are for packed_take(). */
 static VHC_HOT bool
-packed_look(const struct ring *r, uint16_t n, struct ring_look *look)
+packed_look(const struct ring *r, uint32_t n, struct ring_look *look)
 {
 	struct ring_mark at = packed_after(r, r->avail, n);
 	struct virtq_packed_desc raw = guest_load_packed_desc(&r->g_packed[at.idx]);
@@ -191,11 +191,11 @@ packed_give(struct ring *r, uint16_t id, uint32_t len, uint16_t nr_slots)
 
 /* `n` entries at once, each of one slot. */
 static VHC_HOT void
-packed_give_run(struct ring *r, const struct ring_used *used, uint16_t n)
+packed_give_run(struct ring *r, const struct ring_used *used, uint32_t n)
 {
 	struct ring_mark at = packed_after(r, r->used, r->nr_staged);
 	struct virtq_packed_desc *g_ring = r->g_packed;
-	uint16_t size = r->size, i = 0;
+	uint32_t size = r->size, i = 0;
 
 	if (r->nr_staged == 0) {
 		r->staged_head = packed_used_bits(at.wrap, used[0].id, used[0].len);
@@ -210,7 +210,7 @@ packed_give_run(struct ring *r, const struct ring_used *used, uint16_t n)
 			at.wrap = !at.wrap;
 		}
 	}
-	r->nr_staged += n;
+	r->nr_staged += (uint16_t)n;
 }
 
 /* 2.8.9: one entry stands for a batch of `n` whose lengths nobody needs; `id` is the last one's. */

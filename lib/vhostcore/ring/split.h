@@ -54,21 +54,26 @@ split_more(const struct ring *r)
 /* ---- look ----------------------------------------------------------------------------------- */
 
 /* All descriptors are on their way before the first is read. Numbers of descriptors, not judged. */
-static VHC_HOT uint16_t
-split_look_ahead(const struct ring *r, uint16_t *raw_ids, uint16_t n)
+static VHC_HOT uint32_t
+split_look_ahead(const struct ring *r, uint16_t *raw_ids, uint32_t n)
 {
-	uint16_t nr_seen = (uint16_t)(r->avail_seen - r->avail.idx);
+	const struct virtq_desc *g_desc = r->g_desc;
+	const le16 *g_ids = r->g_avail->ring;
+	uint32_t first = r->avail.idx, mask = r->size - 1u;
+	uint32_t nr_seen = (uint16_t)(r->avail_seen - r->avail.idx);
 
 	n = n < nr_seen ? n : nr_seen;
-	for (uint16_t i = 0; i < n; i++) {
-		raw_ids[i] = split_head(r, i);
-		prefetch_read(&r->g_desc[raw_ids[i] & (r->size - 1)]);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t raw_id = guest_load16(&g_ids[(first + i) & mask]);
+
+		raw_ids[i] = (uint16_t)raw_id;
+		prefetch_read(&g_desc[raw_id & mask]);
 	}
 	return n;
 }
 
 static VHC_HOT bool
-split_look(const struct ring *r, uint16_t raw_id, struct ring_look *look)
+split_look(const struct ring *r, uint32_t raw_id, struct ring_look *look)
 {
 	struct virtq_desc raw;
 
@@ -78,7 +83,7 @@ split_look(const struct ring *r, uint16_t raw_id, struct ring_look *look)
 	look->addr = le64_get(raw.addr);
 	look->len = le32_get(raw.len);
 	look->flags = le16_get(raw.flags);
-	look->id = raw_id;
+	look->id = (uint16_t)raw_id;
 	return true;
 }
 
@@ -173,14 +178,14 @@ split_give(struct ring *r, uint16_t id, uint32_t len)
 
 /* `n` entries at once. */
 static VHC_HOT void
-split_give_run(struct ring *r, const struct ring_used *used, uint16_t n)
+split_give_run(struct ring *r, const struct ring_used *used, uint32_t n)
 {
 	struct virtq_used_elem *g_ring = r->g_used->ring;
-	uint16_t slot = r->used.idx + r->nr_staged, mask = r->size - 1;
+	uint32_t first = r->used.idx + r->nr_staged, mask = r->size - 1u;
 
-	for (uint16_t i = 0; i < n; i++)
-		guest_store_used(&g_ring[(uint16_t)(slot + i) & mask], used[i].id, used[i].len);
-	r->nr_staged += n;
+	for (uint32_t i = 0; i < n; i++)
+		guest_store_used(&g_ring[(first + i) & mask], used[i].id, used[i].len);
+	r->nr_staged += (uint16_t)n;
 }
 
 /* 2.7.9: one entry stands for a batch of `n` whose lengths nobody needs; `id` is the last one's. */

@@ -40,14 +40,14 @@ ring_more(struct ring *r, enum ring_kind kind)
 	return kind == RING_PACKED ? packed_more(r) : split_more(r);
 }
 
-static VHC_HOT uint16_t
-ring_look_ahead(const struct ring *r, enum ring_kind kind, uint16_t *raw_ids, uint16_t n)
+static VHC_HOT uint32_t
+ring_look_ahead(const struct ring *r, enum ring_kind kind, uint16_t *raw_ids, uint32_t n)
 {
 	return kind == RING_PACKED ? packed_look_ahead(r, n) : split_look_ahead(r, raw_ids, n);
 }
 
 static VHC_HOT bool
-ring_look(const struct ring *r, enum ring_kind kind, const uint16_t *raw_ids, uint16_t n,
+ring_look(const struct ring *r, enum ring_kind kind, const uint16_t *raw_ids, uint32_t n,
 	  struct ring_look *look)
 {
 	return kind == RING_PACKED ? packed_look(r, n, look) : split_look(r, raw_ids[n], look);
@@ -90,7 +90,7 @@ ring_give(struct ring *r, enum ring_kind kind, uint16_t id, uint32_t len, uint16
 }
 
 static VHC_HOT void
-ring_give_run(struct ring *r, enum ring_kind kind, const struct ring_used *used, uint16_t n)
+ring_give_run(struct ring *r, enum ring_kind kind, const struct ring_used *used, uint32_t n)
 {
 	if (kind == RING_PACKED)
 		packed_give_run(r, used, n);
