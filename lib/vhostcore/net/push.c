@@ -41,8 +41,6 @@ push_look(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs,
 	  struct push_items *items, uint32_t n)
 {
 	struct ring *r = &nq->core.ring;
-	const struct map *map = r->map;
-	struct map_hint hint = r->hint;
 	uint16_t raw_ids[NET_RUN];
 	uint32_t i;
 
@@ -60,7 +58,7 @@ push_look(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs,
 		    vhc_unlikely((look.flags & RING_SHAPE_FLAGS) != VIRTQ_DESC_F_WRITE) ||
 		    vhc_unlikely(look.len < len))
 			break;
-		dst = map_whole(map, &hint, (gpa){ look.addr }, len);
+		dst = map_whole(r->map, &r->hint, (gpa){ look.addr }, len);
 		if (vhc_unlikely(!dst))
 			break;
 		/* First and last line: all of a small packet. */
@@ -70,7 +68,6 @@ push_look(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs,
 		items->dst[i] = dst;
 		items->used[i] = (struct ring_used){ .id = look.id, .len = len };
 	}
-	r->hint = hint;
 	return i;
 }
 
