@@ -24,8 +24,8 @@ struct vhc_net_pull_conf {
 	struct rte_mempool *pool;	/**< packets are copied into mbufs of this pool */
 	uint16_t port;			/**< mbuf->port of every packet */
 	/**
-	 * Hand half-done checksums on as RTE_MBUF_F_RX_L4_CKSUM_NONE and judged ones as
-	 * RTE_MBUF_F_RX_L4_CKSUM_GOOD. False: finish them in software, set no flag.
+	 * Hand half-done checksums on as RTE_MBUF_F_RX_L4_CKSUM_NONE. False: finish them in
+	 * software, set no flag.
 	 */
 	bool csum_flags;
 };
@@ -54,8 +54,9 @@ uint16_t vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n);
 /**
  * Put up to @p n packets into the guest.
  *
- * Packets are copied and freed; their contents are never changed. A packet that can never fit the
- * guest's buffers is dropped and counted (vhc_net_stats.too_long), so it is consumed as well.
+ * Packets are copied and freed; their contents are never changed. A packet too large for the
+ * guest's buffers - one of them, or with MRG_RXBUF as many as the ring has entries - is dropped and counted
+ * (vhc_net_stats.too_long), so it is consumed as well.
  *
  * @param q     Queue of an even ring; the caller is its only poller.
  * @return      Number of packets consumed, from the start; the rest still belong to the caller.

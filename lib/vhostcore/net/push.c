@@ -94,7 +94,7 @@ push_frees_simply(const struct rte_mbuf *m, const struct rte_mempool *pool)
 	return m->pool == pool && rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m);
 }
 
-/* The guest's header is written blind, never read. True: all mbufs go back to the first one's pool. */
+/* The guest's header is written blind, never read. True: all mbufs go back to one pool as they are. */
 static VHC_HOT bool
 push_copy(struct net_queue *nq, struct push_kind k, const struct push_items *items,
 	  struct rte_mbuf **mbufs, uint16_t nr)
@@ -223,9 +223,9 @@ push_next_chain(struct push_writer *w)
 	if (w->nr_buffers == PUSH_BUFFERS_MAX || (w->nr_buffers && !w->nq->mergeable))
 		return PUSH_DROPPED;
 	for (;;) {
-		/* No more than the ring has, whatever its flags say. */
+		/* The whole ring is not enough: it never will be. */
 		if (w->nr_taken == r->size)
-			return PUSH_FULL;
+			return PUSH_DROPPED;
 		taken = push_take(w, c);
 		if (taken == TAKE_EMPTY)
 			return PUSH_FULL;

@@ -10,7 +10,7 @@
  *   ready       look for new chains; must come first in a burst
  *   more        is there a chain we have not taken
  *   look_ahead  how many of the next `n` may be looked at; asks for their cache lines
- *   look        a copy of the descriptor of one of them; nothing is taken. False: not a whole buffer
+ *   look        a copy of the descriptor of one of them; nothing is taken. False: not one buffer
  *   skip        take the first `n` of what was looked at
  *   take        the next chain of any shape: copied, checked, translated
  *   mark/untake go back to where a mark was made: nothing after it was taken, or given
