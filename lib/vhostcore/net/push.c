@@ -172,7 +172,6 @@ struct push_writer {
 	struct chain_pos pos;
 	uint32_t in_current;	/* bytes written to the current chain */
 	struct ring_mark mark;	/* before the packet's first chain */
-	uint16_t nr_taken;	/* chains, bad ones included */
 	uint16_t nr_buffers;	/* of the packet */
 	struct push_filled filled[PUSH_BUFFERS_MAX];
 };
@@ -230,13 +229,9 @@ push_next_chain(struct push_writer *w)
 	if (w->nr_buffers == PUSH_BUFFERS_MAX || (w->nr_buffers && !w->nq->mergeable))
 		return PUSH_DROPPED;
 	for (;;) {
-		/* No more than the ring has, whatever its flags say. */
-		if (w->nr_taken == r->size)
-			return PUSH_FULL;
 		taken = push_take(w, c);
 		if (taken == TAKE_EMPTY)
 			return PUSH_FULL;
-		w->nr_taken++;
 		if (taken == TAKE_OK || w->nr_buffers)
 			break;
 		ring_give(r, r->kind, c->id, 0, c->nr_slots);
@@ -342,7 +337,7 @@ push_one(struct net_queue *nq, struct rte_mbuf *m)
 	w.nq = nq;
 	w.current = NULL;
 	w.mark = ring_mark(&nq->core.ring);
-	w.nr_taken = w.nr_buffers = 0;
+	w.nr_buffers = 0;
 	result = push_packet(&w, m, &head);
 	if (result == PUSH_DONE) {
 		push_complete(&w);
