@@ -165,7 +165,6 @@ struct push_writer {
 	struct chain_pos pos;
 	uint32_t in_current;	/* bytes written to the current chain */
 	struct ring_mark mark;	/* before the packet's first chain */
-	uint16_t nr_taken;	/* chains, bad ones included */
 	uint16_t nr_buffers;	/* of the packet */
 	struct push_filled filled[PUSH_BUFFERS_MAX];
 };
@@ -223,13 +222,10 @@ push_next_chain(struct push_writer *w)
 	if (w->nr_buffers == PUSH_BUFFERS_MAX || (w->nr_buffers && !w->nq->mergeable))
 		return PUSH_DROPPED;
 	for (;;) {
-		/* The whole ring is not enough: it never will be. */
-		if (w->nr_taken == r->size)
-			return PUSH_DROPPED;
 		taken = push_take(w, c);
+		/* If the whole ring is not enough, it never will be. */
 		if (taken == TAKE_EMPTY)
-			return PUSH_FULL;
-		w->nr_taken++;
+			return w->nr_buffers == r->size ? PUSH_DROPPED : PUSH_FULL;
 		if (taken == TAKE_OK || w->nr_buffers)
 			break;
 		ring_give(r, r->kind, c->id, 0, c->nr_slots);
@@ -335,7 +331,7 @@ push_one(struct net_queue *nq, struct rte_mbuf *m)
 	w.nq = nq;
 	w.current = NULL;
 	w.mark = ring_mark(&nq->core.ring);
-	w.nr_taken = w.nr_buffers = 0;
+	w.nr_buffers = 0;
 	result = push_packet(&w, m, &head);
 	if (result == PUSH_DONE) {
 		push_complete(&w);
