@@ -29,6 +29,14 @@ translate_part(const struct part *part, const struct map *map, char *reason)
 
 	if (part->at.v % part->align) {
 		snprintf(reason, RING_REASON_LEN,
+			 "%s ring address 0x%" PRIx64 " is not aligned to %" PRIu64, part->name,
+			 part->at.v, part->align);
+		errno = EINVAL;
+		return NULL;
+	}
+	span = vhc_map_user_span(map, part->at, part->len);
+	if (!span.ptr) {
+		snprintf(reason, RING_REASON_LEN,
 			 "%s ring address 0x%" PRIx64 " (%" PRIu64 " bytes) lies in no memory "
 			 "region the front-end shares: all of the guest's memory must be shared "
 			 "(QEMU: share=on, virtio-user: --single-file-segments)",
