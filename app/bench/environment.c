@@ -75,7 +75,7 @@ megabytes_needed(const struct bench_options *o)
 		nr_queues = RTE_MAX(nr_queues, o->queues[i]);
 	for (unsigned int i = 0; i < o->nr_ports; i++)
 		nr_pairs = RTE_MAX(nr_pairs, o->ports[i]);
-	mb = 128 + nr_pairs * 8 * (1 + nr_queues);
+	mb = 192 + nr_pairs * 8 * (2 + nr_queues);
 	return RTE_MAX(mb, LEAST_MB);
 }
 

@@ -14,6 +14,7 @@
 #include <rte_memcpy.h>
 
 #define SHORT_COPY 256
+#define AHEAD 2
 #define SLOT_MASK (BENCH_RING_ENTRIES - 1)
 
 struct used_entry {
@@ -42,6 +43,16 @@ copy(void *to, const void *from, uint32_t size)
 		memcpy(to, from, size);
 }
 
+/* Lines of the packet after the next one are under way while this one is copied. */
+static inline void
+fetch_ahead(const struct rte_mbuf *m, uint32_t size)
+{
+	const char *bytes = rte_pktmbuf_mtod(m, const char *);
+
+	for (uint32_t at = 0; size > SHORT_COPY && at < size; at += RTE_CACHE_LINE_SIZE)
+		__builtin_prefetch(bytes + at, 1);
+}
+
 static inline void
 publish(struct floor_ring *ring)
 {
@@ -57,6 +68,7 @@ floor_pull(struct rte_mbuf **mbufs, uint32_t size)
 	for (unsigned int i = 0; i < BENCH_BURST; i++) {
 		unsigned int slot = (pulled.head + i) & SLOT_MASK;
 
+		fetch_ahead(pulled.slots[(slot + AHEAD) & SLOT_MASK], size);
 		copy(rte_pktmbuf_mtod(mbufs[i], void *),
 		     rte_pktmbuf_mtod(pulled.slots[slot], void *), size);
 		mbufs[i]->data_len = (uint16_t)size;
@@ -73,6 +85,7 @@ floor_push(struct rte_mbuf **mbufs, uint32_t size)
 	for (unsigned int i = 0; i < BENCH_BURST; i++) {
 		unsigned int slot = (pushed.head + i) & SLOT_MASK;
 
+		fetch_ahead(pushed.slots[(slot + AHEAD) & SLOT_MASK], size);
 		copy(rte_pktmbuf_mtod(pushed.slots[slot], void *),
 		     rte_pktmbuf_mtod(mbufs[i], void *), size);
 		pushed.used[slot] = (struct used_entry){ .id = slot, .len = size };
@@ -81,44 +94,63 @@ floor_push(struct rte_mbuf **mbufs, uint32_t size)
 	rte_mempool_put_bulk(pools.sent, (void **)mbufs, BENCH_BURST);
 }
 
-/* The front-end's part, not measured: fresh buffers for the next burst, the old ones to the pool. */
+/* The front-end's part, not measured: buffers from `at` on are replaced, the old ones freed. */
 static void
-floor_offer(struct floor_ring *ring, struct rte_mbuf **fresh)
+floor_offer(struct floor_ring *ring, uint16_t at, struct rte_mbuf **fresh)
 {
 	for (unsigned int i = 0; i < BENCH_BURST; i++) {
-		unsigned int slot = (ring->head + i) & SLOT_MASK;
+		unsigned int slot = (at + i) & SLOT_MASK;
 
 		rte_pktmbuf_free(ring->slots[slot]);
 		ring->slots[slot] = fresh[i];
 	}
 }
 
+static int
+pull_once(uint32_t size, uint64_t *cycles)
+{
+	struct rte_mbuf *mbufs[BENCH_BURST];
+	uint64_t before;
+	int rc;
+
+	if (bench_packets_make(pools.sent, mbufs, size))
+		return -1;
+	floor_offer(&pulled, pulled.head, mbufs);
+	before = bench_cycles_now();
+	rc = floor_pull(mbufs, size);
+	*cycles += bench_cycles_now() - before;
+	if (rc == 0)
+		rte_pktmbuf_free_bulk(mbufs, BENCH_BURST);
+	return rc;
+}
+
+static int
+push_once(uint32_t size, uint64_t *cycles)
+{
+	struct rte_mbuf *mbufs[BENCH_BURST];
+	uint16_t at = pushed.head;
+	uint64_t before;
+
+	if (bench_packets_make(pools.sent, mbufs, size))
+		return -1;
+	before = bench_cycles_now();
+	floor_push(mbufs, size);
+	*cycles += bench_cycles_now() - before;
+	if (rte_pktmbuf_alloc_bulk(pools.front, mbufs, BENCH_BURST))
+		return -1;
+	floor_offer(&pushed, at, mbufs);
+	return 0;
+}
+
 int
 bench_floor_round(const struct bench_shot *shot, struct bench_sample *sample)
 {
-	struct rte_mbuf *mbufs[BENCH_BURST];
-	uint64_t pull = 0, push = 0, before;
 	double nr_packets = (double)shot->nr_bursts * BENCH_BURST;
+	uint64_t pull = 0, push = 0;
 
-	for (unsigned int burst = 0; burst < shot->nr_bursts; burst++) {
-		if (bench_packets_make(pools.sent, mbufs, shot->size))
+	for (unsigned int burst = 0; burst < shot->nr_bursts; burst++)
+		if (pull_once(shot->size, &pull) || push_once(shot->size, &push))
 			return -1;
-		floor_offer(&pulled, mbufs);
-		before = bench_cycles_now();
-		if (floor_pull(mbufs, shot->size))
-			return -1;
-		pull += bench_cycles_now() - before;
-		rte_pktmbuf_free_bulk(mbufs, BENCH_BURST);
-
-		if (rte_pktmbuf_alloc_bulk(pools.front, mbufs, BENCH_BURST))
-			return -1;
-		floor_offer(&pushed, mbufs);
-		if (bench_packets_make(pools.sent, mbufs, shot->size))
-			return -1;
-		before = bench_cycles_now();
-		floor_push(mbufs, shot->size);
-		push += bench_cycles_now() - before;
-	}
 	sample->value[0] = (double)pull / nr_packets;
 	sample->value[1] = (double)push / nr_packets;
 	return 0;
@@ -127,7 +159,11 @@ bench_floor_round(const struct bench_shot *shot, struct bench_sample *sample)
 int
 bench_floor_open(void)
 {
-	return bench_pools_create(&pools, 1);
+	if (bench_pools_create(&pools, 1) ||
+	    rte_pktmbuf_alloc_bulk(pools.sent, pulled.slots, BENCH_RING_ENTRIES) ||
+	    rte_pktmbuf_alloc_bulk(pools.front, pushed.slots, BENCH_RING_ENTRIES))
+		return -1;
+	return 0;
 }
 
 void

@@ -152,9 +152,9 @@ front_open(struct bench_pair *pair, const struct bench_row *row, unsigned int nr
 
 	snprintf(pair->front_name, sizeof(pair->front_name), "net_virtio_user%u", nr);
 	/* More than one pair of queues needs the control queue, which virtio-user serves itself. */
-	snprintf(args, sizeof(args), "path=%s,queues=%u,queue_size=%d,%s%s", pair->socket_path,
-		 row->nr_queues, BENCH_RING_ENTRIES, row->path->virtio_args,
-		 row->nr_queues > 1 ? ",cq=1" : "");
+	snprintf(args, sizeof(args), "path=%s,queues=%u,queue_size=%d,mac=52:52:52:52:52:%02x,%s%s",
+		 pair->socket_path, row->nr_queues, BENCH_RING_ENTRIES, nr & 0xff,
+		 row->path->virtio_args, row->nr_queues > 1 ? ",cq=1" : "");
 	if (port_plug(pair->front_name, args, &pair->front))
 		return -1;
 	/* Asking for checksum offload is what most guests do, and costs the back-end a look. */
@@ -163,35 +163,40 @@ front_open(struct bench_pair *pair, const struct bench_row *row, unsigned int nr
 }
 
 static int
-pair_open(struct bench_pair *pair, const char *driver, const struct bench_row *row)
+back_plug(struct bench_pair *pair, const char *driver, const struct bench_row *row, unsigned int nr)
 {
-	static unsigned int nr_made;
-	unsigned int nr = nr_made++;
-
 	snprintf(pair->socket_path, sizeof(pair->socket_path), "/tmp/vhostx-bench-%d-%u.sock",
 		 (int)getpid(), nr);
 	unlink(pair->socket_path);
-	if (bench_pools_create(&pair->pools, row->nr_queues) ||
-	    back_open(pair, driver, nr, row->nr_queues) || front_open(pair, row, nr))
+	if (bench_pools_create(&pair->pools, row->nr_queues))
 		return -1;
-	return wait_for_link(pair->back);
+	return back_open(pair, driver, nr, row->nr_queues);
 }
 
-/* After an error whoever called gives up, and the end of the process cleans up. */
+/*
+ * Back-ends first, all of them: DPDK's looks for new sockets once a second. After an error whoever
+ * called gives up, and the end of the process cleans up.
+ */
 int
 bench_side_open(struct bench_side *side, const char *driver, const struct bench_row *row)
 {
+	static unsigned int nr_made;
+
 	side->nr_pairs = side->nr_lanes = 0;
+	for (unsigned int i = 0; i < row->nr_ports; i++)
+		if (back_plug(&side->pairs[i], driver, row, nr_made + i))
+			return -1;
 	for (unsigned int i = 0; i < row->nr_ports; i++) {
 		struct bench_pair *pair = &side->pairs[i];
 
-		if (pair_open(pair, driver, row))
+		if (front_open(pair, row, nr_made + i) || wait_for_link(pair->back))
 			return -1;
-		side->nr_pairs++;
 		for (uint16_t q = 0; q < row->nr_queues; q++)
 			side->lanes[side->nr_lanes++] =
 				(struct bench_lane){ .pair = pair, .queue = q };
 	}
+	side->nr_pairs = row->nr_ports;
+	nr_made += row->nr_ports;
 	return 0;
 }
 

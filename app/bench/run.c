@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define WARM_BURSTS 200U	/* every mbuf has been used by then */
 #define BLOCKS 4	/* openings of each driver, where both do not fit at once */
 
 static struct bench_side sides[2];
@@ -28,15 +29,23 @@ take(enum bench_who who, const struct bench_row *row, const struct bench_shot *s
 	return row->mode->has_floor ? bench_floor_round(shot, sample) : 0;
 }
 
+static int
+warm_up(enum bench_who who, const struct bench_row *row, const struct bench_shot *shot)
+{
+	struct bench_shot warm = *shot;
+	struct bench_sample ignored;
+
+	warm.nr_bursts = RTE_MAX(shot->nr_bursts, WARM_BURSTS);
+	return take(who, row, &warm, &ignored);
+}
+
 /* Rounds in turn; who goes first moves on too. */
 static int
 take_alternating(const struct bench_options *o, const struct bench_row *row,
 		 const struct bench_shot *shot)
 {
-	struct bench_sample warm_up;
-
 	for (unsigned int who = 0; who < BENCH_WHO; who++)
-		if (take(who, row, shot, &warm_up))
+		if (warm_up(who, row, shot))
 			return -1;
 	for (unsigned int i = 0; i < o->nr_rounds; i++) {
 		bench_report_progress(row, i, o->nr_rounds);
@@ -55,12 +64,11 @@ take_block(const struct bench_options *o, const struct bench_row *row,
 	   const struct bench_shot *shot, enum bench_who who, unsigned int block)
 {
 	unsigned int end = o->nr_rounds * (block + 1) / BLOCKS;
-	struct bench_sample warm_up;
 	int rc;
 
 	rc = bench_side_open(&sides[who], o->drivers[who], row);
 	if (rc == 0)
-		rc = take(who, row, shot, &warm_up);
+		rc = warm_up(who, row, shot);
 	for (unsigned int i = o->nr_rounds * block / BLOCKS; i < end && rc == 0; i++) {
 		bench_report_progress(row, i, o->nr_rounds);
 		rc = take(who, row, shot, &samples[i][who]);
