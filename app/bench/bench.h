@@ -36,8 +36,8 @@ struct bench_path {
 };
 
 /*
- * Each use has a pool of its own: with one for all, the level of its per-core cache decides whether a
- * round pays for flushing it, and a driver that frees in bulk is measured by luck.
+ * Each use has a pool of its own: with one for all, the level of its per-core cache decides whether
+ * a round pays for flushing it, and a driver that frees in bulk is measured by luck.
  */
 struct bench_pools {
 	struct rte_mempool *back;

@@ -44,7 +44,7 @@ is_asked_for(int argc, char **argv, const char *const *starts)
 	return false;
 }
 
-/* The first CPUs we may run on; a machine with one of them shares it, which only proves that it works. */
+/* The first CPUs we may run on. Where there is one it is shared, which only shows that it works. */
 static void
 add_lcores(struct command *command, unsigned int nr_lcores)
 {
@@ -93,7 +93,7 @@ free_hugepages(void)
 	return nr;
 }
 
-/* Anonymous pages need no mount and leave no files; virtio-user hands over few segments only. */
+/* In memory: no mount is needed, no file stays behind. virtio-user hands over few segments only. */
 static int
 add_memory(struct command *command, const struct bench_options *o)
 {

@@ -14,7 +14,6 @@
 #include <rte_memcpy.h>
 
 #define SHORT_COPY 256
-#define AHEAD 2
 #define SLOT_MASK (BENCH_RING_ENTRIES - 1)
 
 struct used_entry {
@@ -22,9 +21,13 @@ struct used_entry {
 	uint32_t len;
 };
 
-/* As many guest buffers as a ring holds are in turn, so that caches are as warm as a driver's. */
+/*
+ * As many guest buffers as a ring holds are in turn, so that caches are as warm as a driver's.
+ * Their addresses lie beside them, as descriptors have them.
+ */
 struct floor_ring {
 	struct rte_mbuf *slots[BENCH_RING_ENTRIES];
+	char *bytes[BENCH_RING_ENTRIES];
 	struct used_entry used[BENCH_RING_ENTRIES];
 	uint16_t head;
 	uint16_t published;
@@ -43,14 +46,19 @@ copy(void *to, const void *from, uint32_t size)
 		memcpy(to, from, size);
 }
 
-/* Lines of the packet after the next one are under way while this one is copied. */
+/* All of a buffer, while the one before it is copied. */
 static inline void
-fetch_ahead(const struct rte_mbuf *m, uint32_t size)
+fetch(const char *bytes, uint32_t size)
 {
-	const char *bytes = rte_pktmbuf_mtod(m, const char *);
-
-	for (uint32_t at = 0; size > SHORT_COPY && at < size; at += RTE_CACHE_LINE_SIZE)
+	for (uint32_t at = 0; at < size; at += RTE_CACHE_LINE_SIZE)
 		__builtin_prefetch(bytes + at, 1);
+}
+
+/* Where the frame of an mbuf begins, without a look at it. */
+static inline char *
+frame_of(struct rte_mbuf *m)
+{
+	return (char *)(m + 1) + RTE_PKTMBUF_HEADROOM;
 }
 
 static inline void
@@ -63,16 +71,24 @@ publish(struct floor_ring *ring)
 static int
 floor_pull(struct rte_mbuf **mbufs, uint32_t size)
 {
-	if (rte_pktmbuf_alloc_bulk(pools.back, mbufs, BENCH_BURST))
+	if (rte_mempool_get_bulk(pools.back, (void **)mbufs, BENCH_BURST))
 		return -1;
+	for (unsigned int i = 0; i < BENCH_BURST; i++) {
+		const char *from = pulled.bytes[(pulled.head + i) & SLOT_MASK];
+
+		__builtin_prefetch(mbufs[i], 1);
+		__builtin_prefetch(frame_of(mbufs[i]), 1);
+		__builtin_prefetch(frame_of(mbufs[i]) + size - 1, 1);
+		__builtin_prefetch(from);
+		__builtin_prefetch(from + size - 1);
+	}
 	for (unsigned int i = 0; i < BENCH_BURST; i++) {
 		unsigned int slot = (pulled.head + i) & SLOT_MASK;
 
-		fetch_ahead(pulled.slots[(slot + AHEAD) & SLOT_MASK], size);
-		copy(rte_pktmbuf_mtod(mbufs[i], void *),
-		     rte_pktmbuf_mtod(pulled.slots[slot], void *), size);
+		rte_pktmbuf_reset(mbufs[i]);
 		mbufs[i]->data_len = (uint16_t)size;
 		mbufs[i]->pkt_len = size;
+		copy(frame_of(mbufs[i]), pulled.bytes[slot], size);
 		pulled.used[slot] = (struct used_entry){ .id = slot, .len = 0 };
 	}
 	publish(&pulled);
@@ -83,11 +99,17 @@ static void
 floor_push(struct rte_mbuf **mbufs, uint32_t size)
 {
 	for (unsigned int i = 0; i < BENCH_BURST; i++) {
+		const char *to = pushed.bytes[(pushed.head + i) & SLOT_MASK];
+
+		__builtin_prefetch(to, 1);
+		__builtin_prefetch(to + size - 1, 1);
+	}
+	for (unsigned int i = 0; i < BENCH_BURST; i++) {
 		unsigned int slot = (pushed.head + i) & SLOT_MASK;
 
-		fetch_ahead(pushed.slots[(slot + AHEAD) & SLOT_MASK], size);
-		copy(rte_pktmbuf_mtod(pushed.slots[slot], void *),
-		     rte_pktmbuf_mtod(mbufs[i], void *), size);
+		if (size > SHORT_COPY)
+			fetch(pushed.bytes[(slot + 1) & SLOT_MASK], size);
+		copy(pushed.bytes[slot], frame_of(mbufs[i]), size);
 		pushed.used[slot] = (struct used_entry){ .id = slot, .len = size };
 	}
 	publish(&pushed);
@@ -103,6 +125,7 @@ floor_offer(struct floor_ring *ring, uint16_t at, struct rte_mbuf **fresh)
 
 		rte_pktmbuf_free(ring->slots[slot]);
 		ring->slots[slot] = fresh[i];
+		ring->bytes[slot] = frame_of(fresh[i]);
 	}
 }
 
@@ -159,10 +182,18 @@ bench_floor_round(const struct bench_shot *shot, struct bench_sample *sample)
 int
 bench_floor_open(void)
 {
-	if (bench_pools_create(&pools, 1) ||
-	    rte_pktmbuf_alloc_bulk(pools.sent, pulled.slots, BENCH_RING_ENTRIES) ||
-	    rte_pktmbuf_alloc_bulk(pools.front, pushed.slots, BENCH_RING_ENTRIES))
+	struct rte_mbuf *mbufs[BENCH_BURST];
+
+	if (bench_pools_create(&pools, 1))
 		return -1;
+	for (uint16_t at = 0; at < BENCH_RING_ENTRIES; at += BENCH_BURST) {
+		if (rte_pktmbuf_alloc_bulk(pools.sent, mbufs, BENCH_BURST))
+			return -1;
+		floor_offer(&pulled, at, mbufs);
+		if (rte_pktmbuf_alloc_bulk(pools.front, mbufs, BENCH_BURST))
+			return -1;
+		floor_offer(&pushed, at, mbufs);
+	}
 	return 0;
 }
 

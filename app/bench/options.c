@@ -41,11 +41,11 @@ static const struct bench_mode modes[MODES] = {
 
 static const char usage[] =
 	"usage: vhostx-bench [MODE] [options] [-- EAL options]\n"
-	"Two drivers side by side, rounds alternating, virtio-user front-ends in the same process.\n"
+	"Two drivers, rounds alternating, with virtio-user front-ends in the same process.\n"
 	"\n"
 	"What is measured (one of them):\n"
-	"  --single       cycles a packet inside the back-end's burst of 32, one thread; the floor\n"
-	"                 is the least work that moves the bytes, f/o its share of ours (default)\n"
+	"  --single       cycles a packet inside the back-end's burst of 32, one thread; floor is\n"
+	"                 the least work that moves the bytes, f/o its share of ours (default)\n"
 	"  --loop         two lcores, millions of packets a second: in, out, there and back\n"
 	"  --idle         cycles of a poll that finds nothing\n"
 	"  --ports N      cycles a packet and an empty poll with 1, 2, 4 ... N ports (at most 14)\n"

@@ -205,7 +205,8 @@ bench_report_progress(const struct bench_row *row, unsigned int nr_done, unsigne
 {
 	if (!report.has_terminal)
 		return;
-	fprintf(stderr, ERASE_LINE "%u rows done; %s, %u bytes, %u queues, %u ports: round %u of %u",
+	fprintf(stderr,
+		ERASE_LINE "%u rows done; %s, %u bytes, %u queues, %u ports: round %u of %u",
 		report.nr_rows, row->path->name, row->size, row->nr_queues, row->nr_ports,
 		nr_done + 1, nr);
 	fflush(stderr);
