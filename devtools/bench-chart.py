@@ -64,8 +64,8 @@ def draw(report: dict, out: Path) -> None:
     pyplot = chart_library()
     panels = panels_of(report["rows"])
     with_ports = any(row["ports"] > 1 for row in report["rows"])
-    figure, grid = pyplot.subplots(len(panels), 1, squeeze=False, layout="constrained",
-                                   figsize=(9, 0.6 + 2.6 * len(panels)))
+    figure, grid = pyplot.subplots(len(panels), 1, squeeze=False, sharex=True, layout="constrained",
+                                   figsize=(9, 1.8 + 1.8 * len(panels)))
     for axes, ((size, queues), rows) in zip(grid[:, 0], panels.items()):
         draw_panel(axes, rows, with_ports)
         axes.set_title(title_of(size, queues), fontsize=9, loc="left")
