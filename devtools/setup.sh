@@ -1,24 +1,26 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# usage: devtools/setup.sh [build] [test] [demo]
+# usage: devtools/setup.sh [build] [test] [demo] [bench]
 #
 # Installs what Debian 12 packages and this machine lacks for the named purposes; says nothing when nothing is missing.
 #
 #   build   compile and install (the default)
 #   test    build, and everything the test suite starts
 #   demo    build, and everything devtools/demo.sh starts
+#   bench   build, and what devtools/bench-chart.py draws with
 set -eu
 
 BUILD="gcc libc6-dev meson ninja-build pkg-config dpkg-dev python3 python3-pyelftools
 	libnuma-dev libdpdk-dev dpdk dpdk-dev"
 GUEST="qemu-system-x86 busybox-static cpio"
-TEST="$GUEST python3-pytest clang libclang-rt-dev openvswitch-switch openvswitch-switch-dpdk"
+TEST="$GUEST python3-pytest python3-matplotlib clang libclang-rt-dev openvswitch-switch openvswitch-switch-dpdk"
 DEMO="$GUEST python3-rich socat"
+BENCH="python3-matplotlib"
 
 say() { echo "vhostx: $*" >&2; }
 die() { say "$*"; exit 1; }
-usage() { sed -n '4,10s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '4,11s/^# \{0,1\}//p' "$0"; }
 
 wanted=$BUILD
 for purpose in "$@"; do
@@ -26,6 +28,7 @@ for purpose in "$@"; do
 	build) ;;
 	test) wanted="$wanted $TEST" ;;
 	demo) wanted="$wanted $DEMO" ;;
+	bench) wanted="$wanted $BENCH" ;;
 	-h | --help) usage; exit 0 ;;
 	*) usage >&2; exit 2 ;;
 	esac

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * pair.c - plug a back-end port and a virtio-user port into each other.
+ * pair.c - plug back-end ports and virtio-user ports into each other.
  *
  * Knows:   hot plug of virtual devices, ethdev set-up.
  * Trusts:  the drivers it loads.
@@ -12,15 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
-#define RING_ENTRIES 256
 #define LINK_WAIT_MS 5000
-#define POOL_MBUFS 2047
 #define POOL_CACHE 250
+/* For two lcores' caches and bursts under way, and for two full rings. */
+#define POOL_BASE 1023
+#define POOL_MBUFS_A_QUEUE 1024
 
 const struct bench_path bench_paths[] = {
 	{ "split-mergeable", "packed_vq=0,mrg_rxbuf=1,in_order=0", 0 },
@@ -41,22 +41,26 @@ const struct bench_path bench_paths[] = {
 const unsigned int bench_nr_paths = RTE_DIM(bench_paths);
 
 static int
-port_start(uint16_t port, struct rte_mempool *pool, uint64_t rx_offloads, uint64_t tx_offloads)
+port_start(uint16_t port, struct rte_mempool *pool, unsigned int nr_queues, uint64_t rx_offloads,
+	   uint64_t tx_offloads)
 {
-	/* Asking for checksum offload is what most guests do, and costs the back-end a look. */
 	struct rte_eth_conf conf = {
 		.rxmode.offloads = rx_offloads,
 		.txmode.offloads = tx_offloads,
 	};
+	int rc = rte_eth_dev_configure(port, (uint16_t)nr_queues, (uint16_t)nr_queues, &conf);
 
-	if (rte_eth_dev_configure(port, 1, 1, &conf) ||
-	    rte_eth_rx_queue_setup(port, 0, RING_ENTRIES, SOCKET_ID_ANY, NULL, pool) ||
-	    rte_eth_tx_queue_setup(port, 0, RING_ENTRIES, SOCKET_ID_ANY, NULL) ||
-	    rte_eth_dev_start(port)) {
-		fprintf(stderr, "port %u cannot be started\n", port);
-		return -1;
+	for (uint16_t q = 0; q < nr_queues && rc == 0; q++) {
+		rc = rte_eth_rx_queue_setup(port, q, BENCH_RING_ENTRIES, SOCKET_ID_ANY, NULL, pool);
+		if (rc == 0)
+			rc = rte_eth_tx_queue_setup(port, q, BENCH_RING_ENTRIES, SOCKET_ID_ANY,
+						    NULL);
 	}
-	return 0;
+	if (rc == 0)
+		rc = rte_eth_dev_start(port);
+	if (rc)
+		fprintf(stderr, "port %u cannot be started: %s\n", port, strerror(-rc));
+	return rc ? -1 : 0;
 }
 
 static int
@@ -67,6 +71,14 @@ port_plug(const char *name, const char *args, uint16_t *port)
 		return -1;
 	}
 	return 0;
+}
+
+static void
+port_unplug(const char *name, uint16_t port)
+{
+	rte_eth_dev_stop(port);
+	rte_eth_dev_close(port);
+	rte_eal_hotplug_remove("vdev", name);
 }
 
 static int
@@ -84,65 +96,119 @@ wait_for_link(uint16_t port)
 }
 
 static struct rte_mempool *
-pool_create(const char *use, unsigned int nr)
+pool_create(const char *use, unsigned int nr_queues)
 {
+	static unsigned int nr_made;
 	char name[RTE_MEMPOOL_NAMESIZE];
 	struct rte_mempool *pool;
 
-	snprintf(name, sizeof(name), "%s%u", use, nr);
-	pool = rte_pktmbuf_pool_create(name, POOL_MBUFS, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-				       SOCKET_ID_ANY);
+	snprintf(name, sizeof(name), "%s%u", use, nr_made++);
+	pool = rte_pktmbuf_pool_create(name, POOL_BASE + nr_queues * POOL_MBUFS_A_QUEUE, POOL_CACHE,
+				       0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (!pool)
-		fprintf(stderr, "no memory for mbufs: give EAL more, e.g. -- --no-huge -m512\n");
+		fprintf(stderr, "no memory for mbufs: give EAL more, e.g. -- --no-huge -m1024\n");
 	return pool;
 }
 
-static int
-pools_create(struct bench_pair *pair, unsigned int nr)
-{
-	pair->back_pool = pool_create("back", nr);
-	pair->front_pool = pair->back_pool ? pool_create("front", nr) : NULL;
-	pair->sent_pool = pair->front_pool ? pool_create("sent", nr) : NULL;
-	return pair->sent_pool ? 0 : -1;
-}
-
 int
-bench_pair_open(struct bench_pair *pair, const char *driver, const struct bench_path *path)
+bench_pools_create(struct bench_pools *pools, unsigned int nr_queues)
 {
-	static unsigned int nr_made;
-	unsigned int nr = nr_made++;
-	char socket_path[96], args[256];
-
-	snprintf(socket_path, sizeof(socket_path), "/tmp/vhostx-bench-%d-%u.sock", (int)getpid(),
-		 nr);
-	snprintf(pair->back_name, sizeof(pair->back_name), "%s%u", driver, nr);
-	snprintf(pair->front_name, sizeof(pair->front_name), "net_virtio_user%u", nr);
-	unlink(socket_path);
-	if (pools_create(pair, nr))
-		return -1;
-
-	snprintf(args, sizeof(args), "iface=%s,queues=1", socket_path);
-	if (port_plug(pair->back_name, args, &pair->back) || port_start(pair->back, pair->back_pool, 0, 0))
-		return -1;
-	snprintf(args, sizeof(args), "path=%s,queues=1,queue_size=%d,%s", socket_path, RING_ENTRIES,
-		 path->virtio_args);
-	if (port_plug(pair->front_name, args, &pair->front) ||
-	    port_start(pair->front, pair->front_pool, path->rx_offloads,
-		       RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM))
-		return -1;
-	return wait_for_link(pair->back);
+	pools->back = pool_create("back", nr_queues);
+	pools->front = pools->back ? pool_create("front", nr_queues) : NULL;
+	pools->sent = pools->front ? pool_create("sent", nr_queues) : NULL;
+	return pools->sent ? 0 : -1;
 }
 
 void
-bench_pair_close(struct bench_pair *pair)
+bench_pools_free(struct bench_pools *pools)
 {
-	rte_eth_dev_stop(pair->front);
-	rte_eth_dev_close(pair->front);
-	rte_eal_hotplug_remove("vdev", pair->front_name);
-	rte_eth_dev_stop(pair->back);
-	rte_eth_dev_close(pair->back);
-	rte_eal_hotplug_remove("vdev", pair->back_name);
-	rte_mempool_free(pair->sent_pool);
-	rte_mempool_free(pair->front_pool);
-	rte_mempool_free(pair->back_pool);
+	rte_mempool_free(pools->sent);
+	rte_mempool_free(pools->front);
+	rte_mempool_free(pools->back);
+}
+
+/* "net_vhostx:tso=1:notify=deferred" is a driver and arguments of its own. */
+static int
+back_open(struct bench_pair *pair, const char *driver, unsigned int nr, unsigned int nr_queues)
+{
+	int len = (int)strcspn(driver, ":");
+	char args[512];
+
+	snprintf(pair->back_name, sizeof(pair->back_name), "%.*s%u", len, driver, nr);
+	snprintf(args, sizeof(args), "iface=%s,queues=%u%s", pair->socket_path, nr_queues,
+		 driver + len);
+	for (char *at = strchr(args, ','); at && *at; at++)
+		if (*at == ':')
+			*at = ',';
+	if (port_plug(pair->back_name, args, &pair->back))
+		return -1;
+	return port_start(pair->back, pair->pools.back, nr_queues, 0, 0);
+}
+
+static int
+front_open(struct bench_pair *pair, const struct bench_row *row, unsigned int nr)
+{
+	char args[512];
+
+	snprintf(pair->front_name, sizeof(pair->front_name), "net_virtio_user%u", nr);
+	/* More than one pair of queues needs the control queue, which virtio-user serves itself. */
+	snprintf(args, sizeof(args), "path=%s,queues=%u,queue_size=%d,mac=52:52:52:52:52:%02x,%s%s",
+		 pair->socket_path, row->nr_queues, BENCH_RING_ENTRIES, nr & 0xff,
+		 row->path->virtio_args, row->nr_queues > 1 ? ",cq=1" : "");
+	if (port_plug(pair->front_name, args, &pair->front))
+		return -1;
+	/* Asking for checksum offload is what most guests do, and costs the back-end a look. */
+	return port_start(pair->front, pair->pools.front, row->nr_queues, row->path->rx_offloads,
+			  RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
+}
+
+static int
+back_plug(struct bench_pair *pair, const char *driver, const struct bench_row *row, unsigned int nr)
+{
+	snprintf(pair->socket_path, sizeof(pair->socket_path), "/tmp/vhostx-bench-%d-%u.sock",
+		 (int)getpid(), nr);
+	unlink(pair->socket_path);
+	if (bench_pools_create(&pair->pools, row->nr_queues))
+		return -1;
+	return back_open(pair, driver, nr, row->nr_queues);
+}
+
+/*
+ * Back-ends first, all of them: DPDK's looks for new sockets once a second. After an error whoever
+ * called gives up, and the end of the process cleans up.
+ */
+int
+bench_side_open(struct bench_side *side, const char *driver, const struct bench_row *row)
+{
+	static unsigned int nr_made;
+
+	side->nr_pairs = side->nr_lanes = 0;
+	for (unsigned int i = 0; i < row->nr_ports; i++)
+		if (back_plug(&side->pairs[i], driver, row, nr_made + i))
+			return -1;
+	for (unsigned int i = 0; i < row->nr_ports; i++) {
+		struct bench_pair *pair = &side->pairs[i];
+
+		if (front_open(pair, row, nr_made + i) || wait_for_link(pair->back))
+			return -1;
+		for (uint16_t q = 0; q < row->nr_queues; q++)
+			side->lanes[side->nr_lanes++] =
+				(struct bench_lane){ .pair = pair, .queue = q };
+	}
+	side->nr_pairs = row->nr_ports;
+	nr_made += row->nr_ports;
+	return 0;
+}
+
+void
+bench_side_close(struct bench_side *side)
+{
+	for (unsigned int i = 0; i < side->nr_pairs; i++) {
+		struct bench_pair *pair = &side->pairs[i];
+
+		port_unplug(pair->front_name, pair->front);
+		port_unplug(pair->back_name, pair->back);
+		bench_pools_free(&pair->pools);
+	}
+	side->nr_pairs = side->nr_lanes = 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * round.c - one round of measurement on one thread.
+ * round.c - one round on one thread: cycles inside the back-end's bursts, and of its empty polls.
  *
  * Knows:   bursts and the time-stamp counter.
  * Trusts:  the ports.
@@ -10,125 +10,123 @@
 #include "bench.h"
 
 #include <stdio.h>
-#include <string.h>
 
-#include <rte_cycles.h>
 #include <rte_ethdev.h>
 
-#define EMPTY_TRIES 64
+#define EMPTY_POLLS 64
 
-/*
- * Everything before has been executed; stores may still be on their way to the cache, as they are
- * when a burst returns to any application.
- */
-static inline uint64_t
-cycles_now(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_lfence();
-#endif
-	return rte_rdtsc();
-}
+struct tally {
+	uint64_t cycles;
+	uint64_t packets;
+};
 
+/* Every front-end sends first, then every back-end is polled, as a switch goes round its ports. */
 static int
-packets_make(struct rte_mempool *pool, struct rte_mbuf **mbufs, uint32_t size)
-{
-	if (rte_pktmbuf_alloc_bulk(pool, mbufs, BENCH_BURST)) {
-		fprintf(stderr, "the mbuf pool is empty\n");
-		return -1;
-	}
-	for (unsigned int i = 0; i < BENCH_BURST; i++) {
-		/* An address of a single station, as most traffic has. */
-		memset(rte_pktmbuf_append(mbufs[i], (uint16_t)size), 0x52, 64);
-	}
-	return 0;
-}
-
-/* Everything `port` still has for us goes back to the pool. */
-static unsigned int
-drain(uint16_t port)
+pull_once(const struct bench_side *side, uint32_t size, struct tally *tally)
 {
 	struct rte_mbuf *mbufs[BENCH_BURST];
-	unsigned int nr_all = 0;
+	uint64_t before;
 	uint16_t nr;
 
-	for (int tries = 0; tries < 4; tries++) {
-		nr = rte_eth_rx_burst(port, 0, mbufs, BENCH_BURST);
+	for (unsigned int i = 0; i < side->nr_lanes; i++) {
+		const struct bench_lane *lane = &side->lanes[i];
+
+		if (bench_packets_make(lane->pair->pools.sent, mbufs, size))
+			return -1;
+		nr = rte_eth_tx_burst(lane->pair->front, lane->queue, mbufs, BENCH_BURST);
+		rte_pktmbuf_free_bulk(mbufs + nr, BENCH_BURST - nr);
+	}
+	for (unsigned int i = 0; i < side->nr_lanes; i++) {
+		const struct bench_lane *lane = &side->lanes[i];
+
+		before = bench_cycles_now();
+		nr = rte_eth_rx_burst(lane->pair->back, lane->queue, mbufs, BENCH_BURST);
+		tally->cycles += bench_cycles_now() - before;
+		tally->packets += nr;
 		rte_pktmbuf_free_bulk(mbufs, nr);
-		nr_all += nr;
 	}
-	return nr_all;
-}
-
-static int
-pull_once(const struct bench_pair *pair, uint32_t size, uint64_t *cycles, uint64_t *packets)
-{
-	struct rte_mbuf *mbufs[BENCH_BURST];
-	uint16_t nr_sent, nr;
-	uint64_t before;
-
-	if (packets_make(pair->sent_pool, mbufs, size))
-		return -1;
-	nr_sent = rte_eth_tx_burst(pair->front, 0, mbufs, BENCH_BURST);
-	rte_pktmbuf_free_bulk(mbufs + nr_sent, BENCH_BURST - nr_sent);
-	before = cycles_now();
-	nr = rte_eth_rx_burst(pair->back, 0, mbufs, BENCH_BURST);
-	*cycles += cycles_now() - before;
-	*packets += nr;
-	rte_pktmbuf_free_bulk(mbufs, nr);
 	return 0;
 }
 
 static int
-push_once(const struct bench_pair *pair, uint32_t size, uint64_t *cycles, uint64_t *packets)
+push_once(const struct bench_side *side, uint32_t size, struct tally *tally)
 {
 	struct rte_mbuf *mbufs[BENCH_BURST];
+	unsigned int nr_pushed = 0, nr_arrived = 0;
 	uint64_t before;
 	uint16_t nr;
 
-	if (packets_make(pair->sent_pool, mbufs, size))
-		return -1;
-	before = cycles_now();
-	nr = rte_eth_tx_burst(pair->back, 0, mbufs, BENCH_BURST);
-	*cycles += cycles_now() - before;
-	*packets += nr;
-	rte_pktmbuf_free_bulk(mbufs + nr, BENCH_BURST - nr);
-	if (drain(pair->front) != nr) {
-		fprintf(stderr, "packets pushed into the front-end did not arrive\n");
+	for (unsigned int i = 0; i < side->nr_lanes; i++) {
+		const struct bench_lane *lane = &side->lanes[i];
+
+		if (bench_packets_make(lane->pair->pools.sent, mbufs, size))
+			return -1;
+		before = bench_cycles_now();
+		nr = rte_eth_tx_burst(lane->pair->back, lane->queue, mbufs, BENCH_BURST);
+		tally->cycles += bench_cycles_now() - before;
+		nr_pushed += nr;
+		rte_pktmbuf_free_bulk(mbufs + nr, BENCH_BURST - nr);
+	}
+	for (unsigned int i = 0; i < side->nr_lanes; i++)
+		nr_arrived += bench_drain(side->lanes[i].pair->front, side->lanes[i].queue);
+	if (nr_arrived != nr_pushed) {
+		fprintf(stderr, "%s: %u packets pushed into the front-end, %u arrived\n",
+			side->pairs[0].back_name, nr_pushed, nr_arrived);
 		return -1;
 	}
+	tally->packets += nr_pushed;
 	return 0;
 }
 
 static double
-idle_cycles(const struct bench_pair *pair)
+idle_cycles(const struct bench_side *side, unsigned int nr_polls)
 {
 	struct rte_mbuf *mbufs[BENCH_BURST];
-	uint64_t before = cycles_now();
+	uint64_t before = bench_cycles_now();
 
-	for (unsigned int i = 0; i < EMPTY_TRIES; i++)
-		rte_eth_rx_burst(pair->back, 0, mbufs, BENCH_BURST);
-	return (double)(cycles_now() - before) / EMPTY_TRIES;
+	for (unsigned int poll = 0; poll < nr_polls; poll++)
+		for (unsigned int i = 0; i < side->nr_lanes; i++)
+			rte_eth_rx_burst(side->lanes[i].pair->back, side->lanes[i].queue, mbufs,
+					 BENCH_BURST);
+	return (double)(bench_cycles_now() - before) / nr_polls / side->nr_lanes;
+}
+
+/* What stray packets of the front-end's own and earlier rounds left. */
+static void
+clean_up(const struct bench_side *side)
+{
+	for (unsigned int i = 0; i < side->nr_lanes; i++)
+		bench_drain(side->lanes[i].pair->back, side->lanes[i].queue);
 }
 
 int
-bench_round(const struct bench_pair *pair, uint32_t size, unsigned int nr_bursts,
-	    struct bench_sample *sample)
+bench_round_single(const struct bench_side *side, const struct bench_shot *shot,
+		   struct bench_sample *sample)
 {
-	uint64_t pull = 0, push = 0, nr_pulled = 0, nr_pushed = 0;
+	uint64_t enough = (uint64_t)shot->nr_bursts * BENCH_BURST * side->nr_lanes / 2;
+	struct tally pull = { 0 }, push = { 0 };
 
-	drain(pair->back);
-	for (unsigned int i = 0; i < nr_bursts; i++)
-		if (pull_once(pair, size, &pull, &nr_pulled) ||
-		    push_once(pair, size, &push, &nr_pushed))
+	clean_up(side);
+	for (unsigned int i = 0; i < shot->nr_bursts; i++)
+		if (pull_once(side, shot->size, &pull) || push_once(side, shot->size, &push))
 			return -1;
-	drain(pair->back);
-	if (nr_pulled < nr_bursts * BENCH_BURST / 2 || nr_pushed < nr_bursts * BENCH_BURST / 2) {
-		fprintf(stderr, "%s moved too few packets to be measured\n", pair->back_name);
+	clean_up(side);
+	if (pull.packets < enough || push.packets < enough) {
+		fprintf(stderr, "%s moved too few packets to be measured\n",
+			side->pairs[0].back_name);
 		return -1;
 	}
-	sample->pull = (double)pull / (double)nr_pulled;
-	sample->push = (double)push / (double)nr_pushed;
-	sample->idle = idle_cycles(pair);
+	sample->value[0] = (double)pull.cycles / (double)pull.packets;
+	sample->value[1] = (double)push.cycles / (double)push.packets;
+	sample->value[2] = idle_cycles(side, EMPTY_POLLS);
+	return 0;
+}
+
+int
+bench_round_idle(const struct bench_side *side, const struct bench_shot *shot,
+		 struct bench_sample *sample)
+{
+	clean_up(side);
+	sample->value[0] = idle_cycles(side, shot->nr_bursts * BENCH_BURST);
 	return 0;
 }

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * options.c - the command line, and the modes it chooses from.
+ *
+ * Knows:   what can be measured.
+ * Trusts:  nobody: every word is checked before EAL starts.
+ * Runs on: the main thread.
+ */
+#include "bench.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_common.h>
+
+enum { SINGLE, LOOP, IDLE, PORTS, MODES };
+
+static const struct bench_mode modes[MODES] = {
+	[SINGLE] = {
+		.name = "single", .unit = "cycles", .kinds = { "pull", "push", "idle" },
+		.has_sizes = true, .has_floor = true, .nr_lcores = 1,
+		.round = bench_round_single,
+	},
+	[LOOP] = {
+		.name = "loop", .unit = "Mpps", .kinds = { "pull", "push", "both" },
+		.has_sizes = true, .more_is_better = true, .nr_lcores = 2,
+		.round = bench_round_loop,
+	},
+	[IDLE] = {
+		.name = "idle", .unit = "cycles", .kinds = { "idle" }, .nr_lcores = 1,
+		.round = bench_round_idle,
+	},
+	[PORTS] = {
+		.name = "ports", .unit = "cycles", .kinds = { "pull", "push", "idle" },
+		.has_sizes = true, .in_blocks = true, .nr_lcores = 1,
+		.round = bench_round_single,
+	},
+};
+
+static const char usage[] =
+	"usage: vhostx-bench [MODE] [options] [-- EAL options]\n"
+	"Two drivers, rounds alternating, with virtio-user front-ends in the same process.\n"
+	"\n"
+	"What is measured (one of them):\n"
+	"  --single       cycles a packet inside the back-end's burst of 32, one thread; floor is\n"
+	"                 the least work that moves the bytes, f/o its share of ours (default)\n"
+	"  --loop         two lcores, millions of packets a second: in, out, there and back\n"
+	"  --idle         cycles of a poll that finds nothing\n"
+	"  --ports N      cycles a packet and an empty poll with 1, 2, 4 ... N ports (at most 14)\n"
+	"                 polled in turn; more devices than a DPDK has ports for are not measured\n"
+	"\n"
+	"On what:\n"
+	"  --matrix       every path, 64,128,256,512,1024,1518 bytes\n"
+	"  --paths A,B    some of the paths below (default: all)\n"
+	"  --sizes A,B    bytes, 64 to 1518 (default 64,1518)\n"
+	"  --queues A,B   queue pairs of a port, 1 to 4 (default 1)\n"
+	"  --drivers PEER,OURS\n"
+	"                 any drivers that take iface= and queues=, more arguments after a colon,\n"
+	"                 as net_vhostx:key=1:key=2 (default net_vhost,net_vhostx)\n"
+	"\n"
+	"How long:\n"
+	"  --rounds N     1 to 1000 (default 31)\n"
+	"  --bursts N     bursts a round (default 300)\n"
+	"  --millis N     of each stretch of --loop (default 20)\n"
+	"\n"
+	"  --json FILE    rows and the machine's description; devtools/bench-chart.py draws them\n"
+	"  --csv FILE     rows\n"
+	"  --hugepages    use free 2 MB pages (sysctl vm.nr_hugepages=512 makes some)\n"
+	"\n"
+	"paths:";
+
+static const struct option longs[] = {
+	{ "single", no_argument, NULL, 'S' },
+	{ "loop", no_argument, NULL, 'L' },
+	{ "idle", no_argument, NULL, 'I' },
+	{ "ports", required_argument, NULL, 'P' },
+	{ "matrix", no_argument, NULL, 'm' },
+	{ "paths", required_argument, NULL, 'p' },
+	{ "sizes", required_argument, NULL, 's' },
+	{ "queues", required_argument, NULL, 'q' },
+	{ "drivers", required_argument, NULL, 'd' },
+	{ "rounds", required_argument, NULL, 'r' },
+	{ "bursts", required_argument, NULL, 'b' },
+	{ "millis", required_argument, NULL, 't' },
+	{ "json", required_argument, NULL, 'j' },
+	{ "csv", required_argument, NULL, 'c' },
+	{ "hugepages", no_argument, NULL, 'H' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+void
+bench_print_usage(FILE *to)
+{
+	fputs(usage, to);
+	for (unsigned int i = 0; i < bench_nr_paths; i++)
+		fprintf(to, "%s%s", i % 3 ? "  " : "\n  ", bench_paths[i].name);
+	fputc('\n', to);
+}
+
+static int
+number(const char *text, unsigned int least, unsigned int most, const char *what,
+       unsigned int *value)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (end == text || *end || n < least || n > most) {
+		fprintf(stderr, "%s: \"%s\" is not a number from %u to %u\n", what, text, least,
+			most);
+		return -1;
+	}
+	*value = (unsigned int)n;
+	return 0;
+}
+
+static int
+numbers(char *text, unsigned int least, unsigned int most, const char *what, unsigned int *values,
+	unsigned int *nr)
+{
+	*nr = 0;
+	for (char *item = strtok(text, ","); item && *nr < BENCH_MAX_LIST;
+	     item = strtok(NULL, ","))
+		if (number(item, least, most, what, &values[(*nr)++]))
+			return -1;
+	return *nr ? 0 : -1;
+}
+
+static void
+all_paths(struct bench_options *o)
+{
+	for (o->nr_paths = 0; o->nr_paths < bench_nr_paths; o->nr_paths++)
+		o->paths[o->nr_paths] = &bench_paths[o->nr_paths];
+}
+
+static int
+some_paths(char *text, struct bench_options *o)
+{
+	o->nr_paths = 0;
+	for (char *item = strtok(text, ","); item && o->nr_paths < BENCH_MAX_LIST;
+	     item = strtok(NULL, ",")) {
+		unsigned int i = 0;
+
+		while (i < bench_nr_paths && strcmp(bench_paths[i].name, item))
+			i++;
+		if (i == bench_nr_paths) {
+			fprintf(stderr, "--paths: there is no path \"%s\"; see --help\n", item);
+			return -1;
+		}
+		o->paths[o->nr_paths++] = &bench_paths[i];
+	}
+	return o->nr_paths ? 0 : -1;
+}
+
+static int
+two_drivers(char *text, struct bench_options *o)
+{
+	char *comma = strchr(text, ',');
+
+	if (!comma || comma == text || !comma[1] || strchr(comma + 1, ',')) {
+		fprintf(stderr, "--drivers: two names are needed, as net_vhost,net_vhostx\n");
+		return -1;
+	}
+	*comma = '\0';
+	o->drivers[0] = text;
+	o->drivers[1] = comma + 1;
+	return 0;
+}
+
+/* 1, 2, 4 and so on up to `most`, and `most`. */
+static int
+port_counts(const char *text, struct bench_options *o)
+{
+	unsigned int most = 1;
+
+	if (number(text, 1, BENCH_MAX_PORTS, "--ports", &most))
+		return -1;
+	o->nr_ports = 0;
+	for (unsigned int nr = 1; nr < most; nr *= 2)
+		o->ports[o->nr_ports++] = nr;
+	o->ports[o->nr_ports++] = most;
+	return 0;
+}
+
+static void
+all_sizes(struct bench_options *o)
+{
+	static const unsigned int sizes[] = { 64, 128, 256, 512, 1024, 1518 };
+
+	memcpy(o->sizes, sizes, sizeof(sizes));
+	o->nr_sizes = RTE_DIM(sizes);
+}
+
+static int
+choose_mode(struct bench_options *o, unsigned int mode)
+{
+	if (o->mode) {
+		fprintf(stderr, "--%s and --%s: one at a time\n", o->mode->name, modes[mode].name);
+		return -1;
+	}
+	o->mode = &modes[mode];
+	return 0;
+}
+
+static int
+take_word(struct bench_options *o, int c)
+{
+	switch (c) {
+	case 'S':
+		return choose_mode(o, SINGLE);
+	case 'L':
+		return choose_mode(o, LOOP);
+	case 'I':
+		return choose_mode(o, IDLE);
+	case 'P':
+		return choose_mode(o, PORTS) ? -1 : port_counts(optarg, o);
+	case 'm':
+		all_sizes(o);
+		return 0;
+	case 'p':
+		return some_paths(optarg, o);
+	case 's':
+		return numbers(optarg, 64, 1518, "--sizes", o->sizes, &o->nr_sizes);
+	case 'q':
+		return numbers(optarg, 1, BENCH_MAX_QUEUES, "--queues", o->queues, &o->nr_queues);
+	case 'd':
+		return two_drivers(optarg, o);
+	case 'r':
+		return number(optarg, 1, BENCH_MAX_ROUNDS, "--rounds", &o->nr_rounds);
+	case 'b':
+		return number(optarg, 1, 1000000, "--bursts", &o->nr_bursts);
+	case 't':
+		return number(optarg, 1, 10000, "--millis", &o->millis);
+	case 'j':
+		o->json = optarg;
+		return 0;
+	case 'c':
+		o->csv = optarg;
+		return 0;
+	case 'H':
+		o->hugepages = true;
+		return 0;
+	case 'h':
+		bench_print_usage(stdout);
+		exit(0);
+	default:
+		return -1;
+	}
+}
+
+/* Number of words used, or -1 after a sentence. */
+int
+bench_parse(int argc, char **argv, struct bench_options *o)
+{
+	int c;
+
+	*o = (struct bench_options){
+		.drivers = { "net_vhost", "net_vhostx" },
+		.sizes = { 64, 1518 }, .nr_sizes = 2,
+		.queues = { 1 }, .nr_queues = 1,
+		.ports = { 1 }, .nr_ports = 1,
+		.nr_rounds = 31, .nr_bursts = 300, .millis = 20,
+	};
+	all_paths(o);
+	while ((c = getopt_long(argc, argv, "+h", longs, NULL)) >= 0) {
+		/* Lists are cut up; the report tells the words as they were. */
+		if (optarg && !(optarg = strdup(optarg)))
+			return -1;
+		if (take_word(o, c))
+			return -1;
+	}
+	if (optind < argc && strcmp(argv[optind - 1], "--") != 0) {
+		fprintf(stderr, "\"%s\" is not an option; EAL's options go behind --\n",
+			argv[optind]);
+		return -1;
+	}
+	if (!o->mode)
+		o->mode = &modes[SINGLE];
+	return optind;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * report.c - a table for people, JSON and CSV for programs, progress for who waits at a terminal.
+ *
+ * Knows:   where rows go, what describes the machine.
+ * Trusts:  its caller's figures.
+ * Runs on: the main thread, between measurements.
+ */
+#include "bench.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_version.h>
+
+#define ERASE_LINE "\r\033[K"
+
+static struct {
+	const struct bench_options *options;
+	FILE *json;
+	FILE *csv;
+	unsigned int nr_rows;
+	bool has_terminal;
+} report;
+
+static void
+json_string(FILE *to, const char *text)
+{
+	fputc('"', to);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			fputc('\\', to);
+		if ((unsigned char)*text >= ' ')
+			fputc(*text, to);
+	}
+	fputc('"', to);
+}
+
+static void
+json_member(const char *key, const char *text)
+{
+	fprintf(report.json, "  \"%s\": ", key);
+	json_string(report.json, text);
+	fputs(",\n", report.json);
+}
+
+static void
+cpu_model(char *model, size_t size)
+{
+	FILE *file = fopen("/proc/cpuinfo", "r");
+	char line[256];
+
+	snprintf(model, size, "unknown");
+	while (file && fgets(line, sizeof(line), file)) {
+		const char *colon = strchr(line, ':');
+
+		if (strncmp(line, "model name", 10) || !colon)
+			continue;
+		snprintf(model, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+		break;
+	}
+	if (file)
+		fclose(file);
+}
+
+static void
+describe_machine(void)
+{
+	char text[256];
+	struct utsname kernel;
+	time_t now = time(NULL);
+
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+	json_member("date", text);
+	cpu_model(text, sizeof(text));
+	json_member("cpu", text);
+	if (uname(&kernel) == 0) {
+		json_member("machine", kernel.machine);
+		json_member("kernel", kernel.release);
+	}
+	json_member("dpdk", rte_version());
+	fprintf(report.json, "  \"cores\": %ld,\n  \"hugepages\": %s,\n  \"tsc_mhz\": %.0f,\n",
+		sysconf(_SC_NPROCESSORS_ONLN), rte_eal_has_hugepages() ? "true" : "false",
+		(double)rte_get_tsc_hz() / 1e6);
+}
+
+static void
+describe_run(int argc, char **argv)
+{
+	const struct bench_options *o = report.options;
+
+	json_member("mode", o->mode->name);
+	fputs("  \"command\": [", report.json);
+	for (int i = 0; i < argc; i++) {
+		fputs(i ? ", " : "", report.json);
+		json_string(report.json, argv[i]);
+	}
+	fputs("],\n  \"drivers\": [", report.json);
+	for (int d = 0; d < 2; d++) {
+		fputs(d ? ", " : "", report.json);
+		json_string(report.json, o->drivers[d]);
+	}
+	fprintf(report.json,
+		"],\n  \"burst\": %d,\n  \"rounds\": %u,\n  \"bursts_a_round\": %u,\n"
+		"  \"millis_a_stretch\": %u,\n  \"rows\": [",
+		BENCH_BURST, o->nr_rounds, o->nr_bursts, o->millis);
+}
+
+static int
+file_open(const char *path, FILE **file)
+{
+	*file = path ? fopen(path, "w") : NULL;
+	if (path && !*file)
+		fprintf(stderr, "%s cannot be written: %m\n", path);
+	return path && !*file ? -1 : 0;
+}
+
+int
+bench_report_open(const struct bench_options *o, int argc, char **argv)
+{
+	report.options = o;
+	report.has_terminal = isatty(STDERR_FILENO);
+	if (file_open(o->json, &report.json) || file_open(o->csv, &report.csv))
+		return -1;
+	if (report.json) {
+		fputs("{\n", report.json);
+		describe_machine();
+		describe_run(argc, argv);
+	}
+	if (report.csv)
+		fputs("mode,path,size,queues,ports,kind,unit,peer,peer_spread,ours,ours_spread,"
+		      "ratio,ratio_spread,floor,distance\n", report.csv);
+	printf("%s, --%s, %s; burst of %d, median of %u rounds ± half of their middle half\n"
+	       "%-27s %5s %-3s %-5s %-5s %15s %15s %12s %7s %5s\n", rte_version(), o->mode->name,
+	       o->mode->unit, BENCH_BURST, o->nr_rounds, "path", "bytes", "q", "ports", "kind",
+	       o->drivers[0], o->drivers[1], "ratio", "floor", "f/o");
+	return 0;
+}
+
+static void
+table_row(const struct bench_row *row, const char *kind, const struct bench_figure *f)
+{
+	printf("%-27s %5u %-3u %-5u %-5s %9.2f ±%3.0f%% %9.2f ±%3.0f%% %6.2f ±%3.0f%%",
+	       row->path->name, row->size, row->nr_queues, row->nr_ports, kind,
+	       f->median[BENCH_PEER], 100 * f->spread[BENCH_PEER], f->median[BENCH_OURS],
+	       100 * f->spread[BENCH_OURS], f->ratio, 100 * f->ratio_spread);
+	if (f->distance > 0)
+		printf(" %7.2f %5.2f\n", f->median[BENCH_FLOOR], f->distance);
+	else
+		printf(" %7s %5s\n", "-", "-");
+	fflush(stdout);
+}
+
+static void
+json_row(const struct bench_row *row, const char *kind, const struct bench_figure *f)
+{
+	fprintf(report.json,
+		"%s\n    {\"mode\": \"%s\", \"path\": \"%s\", \"size\": %u, \"queues\": %u, "
+		"\"ports\": %u, \"kind\": \"%s\", \"unit\": \"%s\", \"peer\": %.3f, "
+		"\"peer_spread\": %.3f, \"ours\": %.3f, \"ours_spread\": %.3f, \"ratio\": %.3f, "
+		"\"ratio_spread\": %.3f, ",
+		report.nr_rows ? "," : "", row->mode->name, row->path->name, row->size,
+		row->nr_queues, row->nr_ports, kind, row->mode->unit, f->median[BENCH_PEER],
+		f->spread[BENCH_PEER], f->median[BENCH_OURS], f->spread[BENCH_OURS], f->ratio,
+		f->ratio_spread);
+	if (f->distance > 0)
+		fprintf(report.json, "\"floor\": %.3f, \"distance\": %.3f}",
+			f->median[BENCH_FLOOR], f->distance);
+	else
+		fputs("\"floor\": null, \"distance\": null}", report.json);
+}
+
+static void
+csv_row(const struct bench_row *row, const char *kind, const struct bench_figure *f)
+{
+	fprintf(report.csv, "%s,%s,%u,%u,%u,%s,%s,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,", row->mode->name,
+		row->path->name, row->size, row->nr_queues, row->nr_ports, kind, row->mode->unit,
+		f->median[BENCH_PEER], f->spread[BENCH_PEER], f->median[BENCH_OURS],
+		f->spread[BENCH_OURS], f->ratio, f->ratio_spread);
+	if (f->distance > 0)
+		fprintf(report.csv, "%.3f,%.3f\n", f->median[BENCH_FLOOR], f->distance);
+	else
+		fputs(",\n", report.csv);
+}
+
+void
+bench_report_row(const struct bench_row *row, const char *kind, const struct bench_figure *f)
+{
+	if (report.has_terminal)
+		fputs(ERASE_LINE, stderr);
+	table_row(row, kind, f);
+	if (report.json)
+		json_row(row, kind, f);
+	if (report.csv)
+		csv_row(row, kind, f);
+	report.nr_rows++;
+}
+
+void
+bench_report_progress(const struct bench_row *row, unsigned int nr_done, unsigned int nr)
+{
+	if (!report.has_terminal)
+		return;
+	fprintf(stderr,
+		ERASE_LINE "%u rows done; %s, %u bytes, %u queues, %u ports: round %u of %u",
+		report.nr_rows, row->path->name, row->size, row->nr_queues, row->nr_ports,
+		nr_done + 1, nr);
+	fflush(stderr);
+}
+
+static int
+file_close(FILE *file, const char *path)
+{
+	bool was_bad = file && ferror(file);
+
+	if (!file || (fclose(file) == 0 && !was_bad))
+		return 0;
+	fprintf(stderr, "%s could not be written whole\n", path);
+	return -1;
+}
+
+int
+bench_report_close(void)
+{
+	int rc;
+
+	if (report.has_terminal)
+		fputs(ERASE_LINE, stderr);
+	if (report.json)
+		fputs("\n  ]\n}\n", report.json);
+	rc = file_close(report.json, report.options->json);
+	return file_close(report.csv, report.options->csv) || rc ? -1 : 0;
+}

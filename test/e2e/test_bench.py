@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""vhostx-bench measures what it says: each mode in a few short rounds, files, refusals, the chart."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from lab import paths
+
+SHORT = ["--rounds", "5", "--bursts", "20", "--millis", "20"]
+CHART = paths.repo_root() / "devtools" / "bench-chart.py"
+DESCRIPTION = {"date", "cpu", "machine", "kernel", "dpdk", "cores", "hugepages", "mode", "command", "drivers",
+               "burst", "rounds", "rows"}
+
+
+def _bench(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run([paths.build_dir() / "app" / "vhostx-bench", *words], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=120, check=False)
+
+
+def _measure(folder, *words: str, short=SHORT) -> dict:
+    """Run it; return what it wrote to its JSON file."""
+    out = folder / "bench.json"
+    done = _bench(*words, *short, "--json", str(out))
+    assert done.returncode == 0, done.stderr
+    return json.loads(out.read_text())
+
+
+def _kinds(report: dict) -> list[str]:
+    return [row["kind"] for row in report["rows"]]
+
+
+def _check_figures(report: dict) -> None:
+    for row in report["rows"]:
+        assert row["peer"] > 0 and row["ours"] > 0 and row["ratio"] > 0, row
+
+
+def test_single(folder):
+    report = _measure(folder, "--single", "--paths", "split-mergeable,packed-vector", "--sizes", "64,1518")
+    assert _kinds(report) == ["pull", "push", "idle"] * 4
+    assert [row["size"] for row in report["rows"]] == [64] * 3 + [1518] * 3 + [64] * 3 + [1518] * 3
+    _check_figures(report)
+    for row in report["rows"]:
+        assert row["unit"] == "cycles"
+        if row["kind"] == "idle":
+            assert row["floor"] is None
+        else:
+            assert row["floor"] > 0 and 0.05 < row["distance"] < 3
+
+
+def test_description(folder):
+    report = _measure(folder, "--idle", "--paths", "split-vector,split-mergeable")
+    assert DESCRIPTION <= report.keys()
+    assert report["drivers"] == ["net_vhost", "net_vhostx"] and report["hugepages"] is False
+    assert report["dpdk"].startswith("DPDK ")
+    assert "split-vector,split-mergeable" in report["command"], "a list was cut up before it was told"
+
+
+def test_idle(folder):
+    report = _measure(folder, "--idle", "--paths", "split-mergeable")
+    assert _kinds(report) == ["idle"]
+    _check_figures(report)
+
+
+def test_loop(folder):
+    """Two lcores on whatever the machine has: packets arrive in all three directions."""
+    report = _measure(folder, "--loop", "--paths", "packed-mergeable", "--sizes", "64", "--queues", "1,2")
+    assert _kinds(report) == ["pull", "push", "both"] * 2
+    assert [row["queues"] for row in report["rows"]] == [1] * 3 + [2] * 3
+    assert {row["unit"] for row in report["rows"]} == {"Mpps"}
+    _check_figures(report)
+
+
+def test_ports(folder):
+    report = _measure(folder, "--ports", "3", "--paths", "split-mergeable", "--sizes", "64")
+    assert [row["ports"] for row in report["rows"]] == [1] * 3 + [2] * 3 + [3] * 3
+    _check_figures(report)
+
+
+def test_peer_against_itself(folder):
+    """The method favours nobody: the same driver on both sides is as good as itself."""
+    report = _measure(folder, "--drivers", "net_vhost,net_vhost", "--paths", "split-mergeable", "--sizes", "64",
+                      short=["--rounds", "31", "--bursts", "60"])
+    for row in report["rows"]:
+        assert 0.7 < row["ratio"] < 1.4, row
+
+
+def test_csv_says_what_json_says(folder):
+    report = _measure(folder, "--paths", "split-mergeable", "--sizes", "64", "--csv", str(folder / "bench.csv"))
+    with open(folder / "bench.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["kind"] for row in rows] == _kinds(report)
+    for of_csv, of_json in zip(rows, report["rows"]):
+        assert of_csv.keys() == of_json.keys()
+        assert float(of_csv["ratio"]) == of_json["ratio"]
+        assert (of_csv["floor"] == "") == (of_json["floor"] is None)
+
+
+def test_progress_is_for_terminals(folder):
+    done = _bench("--idle", "--paths", "split-mergeable", *SHORT)
+    assert done.returncode == 0
+    assert "\r" not in done.stdout + done.stderr and "round" not in done.stderr
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["--paths", "split-nothing"], 'there is no path "split-nothing"'),
+    (["--sizes", "63"], '"63" is not a number from 64 to 1518'),
+    (["--ports", "15"], '"15" is not a number from 1 to 14'),
+    (["--drivers", "net_vhost"], "two names are needed"),
+    (["--loop", "--idle"], "--loop and --idle: one at a time"),
+    (["--no-huge"], "unrecognized option"),
+], ids=["path", "size", "ports", "drivers", "modes", "eal-option"])
+def test_refused(words, sentence):
+    done = _bench(*words)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+
+
+@pytest.mark.parametrize("suffix, start", [("svg", b"<?xml"), ("png", b"\x89PNG")])
+def test_chart(folder, suffix, start):
+    pytest.importorskip("matplotlib", reason="matplotlib is missing: devtools/setup.sh bench installs it")
+    _measure(folder, "--paths", "split-mergeable,packed-vector", "--sizes", "64,128")
+    out = folder / f"chart.{suffix}"
+    subprocess.run([sys.executable, CHART, folder / "bench.json", out], check=True, timeout=60)
+    drawn = out.read_bytes()
+    assert drawn.startswith(start) and len(drawn) > 5000
