@@ -166,7 +166,8 @@ static void
 tell_everywhere(const struct lie *lie, bool is_push)
 {
 	uint64_t indirect = lie->fault == RING_FAULT_INDIRECT_OFF ? 0 : RIG_INDIRECT;
-	const struct net_rig_conf conf = { .features = RIG_MODERN | RIG_CSUM | indirect };
+	uint64_t tso = lie->fault == RING_FAULT_GSO_BAD ? RIG_HOST_TSO4 : 0;
+	const struct net_rig_conf conf = { .features = RIG_MODERN | RIG_CSUM | indirect | tso };
 
 	printf("  %s %s\n", is_push ? "push" : "pull", lie->name);
 	fflush(stdout);
