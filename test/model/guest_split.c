@@ -5,6 +5,7 @@
 #include "guest_split.h"
 
 #include "base/order.h"
+#include "driver_half.h"
 #include "unit/check.h"
 
 static uint64_t
@@ -25,62 +26,34 @@ used_len(uint16_t size)
 	return sizeof(struct virtq_used) + size * sizeof(struct virtq_used_elem) + sizeof(le16);
 }
 
-uint64_t
-driver_ring_len(uint16_t size)
+static void
+split_init(struct driver *d, uint64_t at, uint16_t first_idx)
 {
-	return size * sizeof(struct virtq_desc) + align_up(avail_len(size), VIRTQ_USED_ALIGN) +
-	       used_len(size);
-}
+	struct guest *g = d->guest;
 
-void
-driver_init(struct driver *d, struct guest *g, uint64_t at, uint16_t size, bool event_idx,
-	    uint16_t first_idx)
-{
-	*d = (struct driver){ .guest = g, .size = size, .event_idx = event_idx };
 	d->desc_at = at;
-	d->avail_at = d->desc_at + size * sizeof(struct virtq_desc);
-	d->used_at = align_up(d->avail_at + avail_len(size), VIRTQ_USED_ALIGN);
-	d->desc = guest_ptr(g, d->desc_at, size * sizeof(struct virtq_desc));
-	d->avail = guest_ptr(g, d->avail_at, avail_len(size));
-	d->used = guest_ptr(g, d->used_at, used_len(size));
-	guest_fill(g, at, 0, driver_ring_len(size));
+	d->avail_at = d->desc_at + d->size * sizeof(struct virtq_desc);
+	d->used_at = align_up(d->avail_at + avail_len(d->size), VIRTQ_USED_ALIGN);
+	d->desc = guest_ptr(g, d->desc_at, d->size * sizeof(struct virtq_desc));
+	d->avail = guest_ptr(g, d->avail_at, avail_len(d->size));
+	d->used = guest_ptr(g, d->used_at, used_len(d->size));
+	guest_fill(g, at, 0, d->used_at + used_len(d->size) - at);
 	d->avail_idx = d->seen_idx = first_idx;
 	d->avail->idx = le16_put(first_idx);
 	d->used->idx = le16_put(first_idx);
-
-	d->free = calloc(size, sizeof(*d->free));
-	d->chain_next = calloc(size, sizeof(*d->chain_next));
-	d->chain_len = calloc(size, sizeof(*d->chain_len));
-	CHECK(d->free && d->chain_next && d->chain_len);
-	/* Shuffled: chains must not happen to be neighbours in the table. */
-	for (uint16_t i = 0; i < size; i++) {
-		uint32_t other = random_below(i + 1u);
-
-		d->free[i] = d->free[other];
-		d->free[other] = i;
-	}
-	d->nr_free = size;
+	d->chain_next = driver_array(d->size, sizeof(*d->chain_next));
 }
 
-void
-driver_fini(struct driver *d)
+static void
+split_fini(struct driver *d)
 {
-	free(d->free);
 	free(d->chain_next);
-	free(d->chain_len);
 }
 
-struct ring_claim
-driver_claim(const struct driver *d, bool indirect)
+static uint32_t
+split_base(const struct driver *d)
 {
-	return (struct ring_claim){
-		.size = d->size,
-		.desc = { GUEST_USER(d->desc_at) },
-		.avail = { GUEST_USER(d->avail_at) },
-		.used = { GUEST_USER(d->used_at) },
-		.event_idx = d->event_idx,
-		.indirect = indirect,
-	};
+	return d->seen_idx;
 }
 
 /* ---- post ----------------------------------------------------------------------------------- */
@@ -97,6 +70,15 @@ describe(const struct piece *piece, uint16_t next, bool is_last)
 	};
 }
 
+/* Where descriptor `i` of the next chain goes. */
+static uint16_t
+slot_of_next(const struct driver *d, uint16_t i)
+{
+	if (d->in_order)
+		return (uint16_t)(d->next_slot + i) & (d->size - 1);
+	return d->free[d->nr_free + i];
+}
+
 /* `nr` free descriptors, linked in the driver's own books. Returns the first. */
 static uint16_t
 chain_alloc(struct driver *d, uint16_t nr)
@@ -106,12 +88,15 @@ chain_alloc(struct driver *d, uint16_t nr)
 	CHECK(nr > 0 && nr <= d->nr_free);
 	d->nr_free -= nr;
 	for (uint16_t i = 0; i + 1 < nr; i++)
-		d->chain_next[d->free[d->nr_free + i]] = d->free[d->nr_free + i + 1];
-	head = d->free[d->nr_free];
+		d->chain_next[slot_of_next(d, i)] = slot_of_next(d, i + 1);
+	head = slot_of_next(d, 0);
+	d->next_slot += nr;
 	d->chain_len[head] = nr;
+	driver_order_put(d, head);
 	return head;
 }
 
+/* With IN_ORDER the list of free ones means nothing: they are those behind next_slot. */
 static void
 chain_free(struct driver *d, uint16_t head)
 {
@@ -125,7 +110,7 @@ chain_free(struct driver *d, uint16_t head)
 }
 
 void
-driver_make_available(struct driver *d, uint16_t id)
+guest_split_make_available(struct driver *d, uint16_t id)
 {
 	d->avail->ring[d->avail_idx++ & (d->size - 1)] = le16_put(id);
 }
@@ -147,104 +132,81 @@ write_descriptors(struct driver *d, uint16_t head, const struct piece *pieces, u
 	return slot;
 }
 
-uint16_t
-driver_post(struct driver *d, const struct piece *pieces, unsigned int nr)
+static void
+write_table(struct driver *d, const struct piece *pieces, unsigned int nr, uint64_t table_at)
 {
-	uint16_t head = chain_alloc(d, (uint16_t)nr);
-
-	write_descriptors(d, head, pieces, nr, false);
-	driver_make_available(d, head);
-	return head;
-}
-
-uint16_t
-driver_post_indirect(struct driver *d, const struct piece *pieces, unsigned int nr,
-		     unsigned int nr_direct, uint64_t table_at)
-{
-	uint16_t head = chain_alloc(d, (uint16_t)(nr_direct + 1));
-	uint16_t slot = write_descriptors(d, head, pieces, nr_direct, true);
-	unsigned int nr_entries = nr - nr_direct;
-
-	d->desc[slot] = (struct virtq_desc){
-		.addr = le64_put(table_at),
-		.len = le32_put((uint32_t)(nr_entries * sizeof(struct virtq_desc))),
-		.flags = le16_put(VIRTQ_DESC_F_INDIRECT),
-	};
-	for (unsigned int i = 0; i < nr_entries; i++) {
-		struct virtq_desc entry = describe(&pieces[nr_direct + i], (uint16_t)(i + 1),
-						   i + 1 == nr_entries);
+	for (unsigned int i = 0; i < nr; i++) {
+		struct virtq_desc entry = describe(&pieces[i], (uint16_t)(i + 1), i + 1 == nr);
 
 		guest_write(d->guest, table_at + i * sizeof(entry), &entry, sizeof(entry));
 	}
-	driver_make_available(d, head);
+}
+
+static uint16_t
+split_post(struct driver *d, const struct piece *pieces, unsigned int nr, unsigned int nr_direct,
+	   uint64_t table_at)
+{
+	unsigned int nr_entries = nr - nr_direct;
+	uint16_t head = chain_alloc(d, (uint16_t)(nr_direct + (nr_entries > 0)));
+	uint16_t slot = write_descriptors(d, head, pieces, nr_direct, nr_entries > 0);
+
+	if (nr_entries) {
+		d->desc[slot] = (struct virtq_desc){
+			.addr = le64_put(table_at),
+			.len = le32_put((uint32_t)(nr_entries * sizeof(struct virtq_desc))),
+			.flags = le16_put(VIRTQ_DESC_F_INDIRECT),
+		};
+		write_table(d, pieces + nr_direct, nr_entries, table_at);
+	}
+	guest_split_make_available(d, head);
 	return head;
 }
 
-void
-driver_publish(struct driver *d)
+static void
+split_publish(struct driver *d)
 {
 	st_release(&d->avail->idx.raw, htole16(d->avail_idx));
 }
 
 /* ---- collect -------------------------------------------------------------------------------- */
 
-uint16_t
-driver_nr_used(const struct driver *d)
+static uint16_t
+split_nr_used(const struct driver *d)
 {
 	return (uint16_t)(le16toh(ld_acquire(&d->used->idx.raw)) - d->seen_idx);
 }
 
-bool
-driver_collect(struct driver *d, struct used_entry *used)
+/* Within an IN_ORDER batch only its first entry was written, and that was read already. */
+static bool
+split_collect(struct driver *d, struct used_entry *used)
 {
 	const struct virtq_used_elem *entry = &d->used->ring[d->seen_idx & (d->size - 1)];
 
-	CHECK(driver_nr_used(d) <= d->size);
-	if (!driver_nr_used(d))
+	CHECK(split_nr_used(d) <= d->size);
+	if (!split_nr_used(d))
 		return false;
-	used->id = le32_get(entry->id);
-	used->len = le32_get(entry->len);
-	CHECK(used->id < d->size);
-	CHECK(d->chain_len[used->id] > 0);
+	*used = (struct used_entry){ le32_get(entry->id), le32_get(entry->len) };
+	if (d->batch_left)
+		used->id = driver_order_at(d, 0);
+	driver_order_take(d, used);
+	CHECK(d->batch_left <= split_nr_used(d) - 1);
 	chain_free(d, (uint16_t)used->id);
 	d->seen_idx++;
 	return true;
 }
 
 static uint32_t
-read_if_writable(const struct driver *d, const struct virtq_desc *desc, uint8_t *dst)
-{
-	if (!(le16_get(desc->flags) & VIRTQ_DESC_F_WRITE))
-		return 0;
-	guest_read(d->guest, le64_get(desc->addr), dst, le32_get(desc->len));
-	return le32_get(desc->len);
-}
-
-static uint32_t
-read_table(const struct driver *d, const struct virtq_desc *desc, uint8_t *dst)
-{
-	uint32_t nr = le32_get(desc->len) / (uint32_t)sizeof(*desc), done = 0;
-
-	for (uint32_t i = 0; i < nr; i++) {
-		struct virtq_desc entry;
-
-		guest_read(d->guest, le64_get(desc->addr) + i * sizeof(entry), &entry,
-			   sizeof(entry));
-		done += read_if_writable(d, &entry, dst + done);
-	}
-	return done;
-}
-
-uint32_t
-driver_read_writable(const struct driver *d, uint16_t id, uint8_t *dst)
+split_read_writable(const struct driver *d, uint16_t id, uint8_t *dst)
 {
 	const struct virtq_desc *desc = &d->desc[id];
 	uint32_t done = 0;
 
 	for (;;) {
+		const union driver_desc *either = (const void *)desc;
+
 		if (le16_get(desc->flags) & VIRTQ_DESC_F_INDIRECT)
-			return done + read_table(d, desc, dst + done);
-		done += read_if_writable(d, desc, dst + done);
+			return done + driver_read_table(d, either, dst + done);
+		done += driver_read_piece(d, either, dst + done);
 		if (!(le16_get(desc->flags) & VIRTQ_DESC_F_NEXT))
 			return done;
 		desc = &d->desc[le16_get(desc->next)];
@@ -253,29 +215,73 @@ driver_read_writable(const struct driver *d, uint16_t id, uint8_t *dst)
 
 /* ---- notifications -------------------------------------------------------------------------- */
 
-void
-driver_want_calls(struct driver *d, bool on)
+static void
+split_want_calls(struct driver *d, bool on)
 {
 	d->avail->flags = le16_put(on ? 0 : VIRTQ_AVAIL_F_NO_INTERRUPT);
 }
 
-void
-driver_want_call_at(struct driver *d, uint16_t event)
+static void
+split_want_call_at(struct driver *d, uint16_t event)
 {
 	d->avail->ring[d->size] = le16_put(event);
 }
 
-bool
-driver_kicks_refused(const struct driver *d)
+static uint16_t
+split_event_after(const struct driver *d, uint16_t n)
+{
+	return (uint16_t)(d->seen_idx + n);
+}
+
+static bool
+split_kicks_refused(const struct driver *d)
 {
 	return le16_get(d->used->flags) & VIRTQ_USED_F_NO_NOTIFY;
 }
 
-uint16_t
-driver_kick_event(const struct driver *d)
+static uint16_t
+split_kick_event(const struct driver *d)
 {
 	le16 event;
 
 	memcpy(&event, &d->used->ring[d->size], sizeof(event));
 	return le16_get(event);
 }
+
+/* ---- for lies ------------------------------------------------------------------------------- */
+
+static union driver_desc *
+split_desc(const struct driver *d, uint16_t id, uint16_t n)
+{
+	uint16_t slot = id;
+
+	CHECK(n < d->chain_len[id]);
+	while (n--)
+		slot = d->chain_next[slot];
+	return (union driver_desc *)(void *)&d->desc[slot];
+}
+
+static void
+split_insist(struct driver *d)
+{
+	d->avail_idx = (uint16_t)(d->seen_idx + 1);
+	split_publish(d);
+}
+
+const struct driver_half guest_split_half = {
+	.init = split_init,
+	.fini = split_fini,
+	.base = split_base,
+	.post = split_post,
+	.publish = split_publish,
+	.collect = split_collect,
+	.read_writable = split_read_writable,
+	.nr_used = split_nr_used,
+	.want_calls = split_want_calls,
+	.want_call_at = split_want_call_at,
+	.event_after = split_event_after,
+	.kicks_refused = split_kicks_refused,
+	.kick_event = split_kick_event,
+	.desc = split_desc,
+	.insist = split_insist,
+};

@@ -5,6 +5,7 @@
 #include "lies.h"
 
 #include "base/compiler.h"
+#include "guest_split.h"
 #include "net/net.h"
 #include "ring/chain.h"
 #include "unit/check.h"
@@ -19,48 +20,62 @@ piece_of(const struct liar *l, uint32_t len)
 }
 
 /* Two honest descriptors, to be spoiled. */
-static struct virtq_desc *
-post_two(const struct liar *l, struct virtq_desc **second)
+static union driver_desc *
+post_two(const struct liar *l, union driver_desc **second)
 {
 	const struct piece pieces[] = { piece_of(l, 60), piece_of(l, 60) };
-	uint16_t head = driver_post(l->driver, pieces, 2);
+	uint16_t id = driver_post(l->driver, pieces, 2);
 
-	*second = &l->driver->desc[le16_get(l->driver->desc[head].next)];
-	return &l->driver->desc[head];
+	*second = driver_desc(l->driver, id, 1);
+	return driver_desc(l->driver, id, 0);
 }
 
-static struct virtq_desc *
+static union driver_desc *
 post_one(const struct liar *l, uint32_t len)
 {
 	const struct piece piece = piece_of(l, len);
 
-	return &l->driver->desc[driver_post(l->driver, &piece, 1)];
+	return driver_desc(l->driver, driver_post(l->driver, &piece, 1), 0);
 }
 
 #define TABLE_AT (GUEST_LOW_AT + UINT64_C(0x3f0000))
 
 /* An honest indirect table of `nr` one-byte pieces, and the descriptor that names it. */
-static struct virtq_desc *
+static union driver_desc *
 post_table(const struct liar *l, unsigned int nr)
 {
 	static struct piece pieces[2048];
+	uint16_t id;
 
 	for (unsigned int i = 0; i < nr; i++)
 		pieces[i] = piece_of(l, 1);
-	return &l->driver->desc[driver_post_indirect(l->driver, pieces, nr, 0, TABLE_AT)];
+	id = driver_post_indirect(l->driver, pieces, nr, 0, TABLE_AT);
+	return driver_desc(l->driver, id, 0);
 }
 
-static struct virtq_desc *
+static union driver_desc *
 table_entry(const struct liar *l, unsigned int i)
 {
-	return guest_ptr(l->guest, TABLE_AT + i * sizeof(struct virtq_desc),
-			 sizeof(struct virtq_desc));
+	return guest_ptr(l->guest, TABLE_AT + i * sizeof(union driver_desc),
+			 sizeof(union driver_desc));
 }
 
 static void
-set_flag(struct virtq_desc *d, uint16_t flag)
+set_flags(const struct liar *l, union driver_desc *d, uint16_t flags)
 {
-	d->flags = le16_put(le16_get(d->flags) | flag);
+	*driver_desc_flags(l->driver, d) = le16_put(flags);
+}
+
+static void
+add_flag(const struct liar *l, union driver_desc *d, uint16_t flag)
+{
+	set_flags(l, d, le16_get(*driver_desc_flags(l->driver, d)) | flag);
+}
+
+static uint16_t
+slot_of(const struct liar *l, const union driver_desc *d)
+{
+	return (uint16_t)(&d->split - l->driver->desc);
 }
 
 static void
@@ -78,46 +93,46 @@ avail_idx_backwards(const struct liar *l)
 static void
 head_just_outside(const struct liar *l)
 {
-	driver_make_available(l->driver, l->driver->size);
+	guest_split_make_available(l->driver, l->driver->size);
 }
 
 static void
 head_far_outside(const struct liar *l)
 {
-	driver_make_available(l->driver, 0xffff);
+	guest_split_make_available(l->driver, 0xffff);
 }
 
 static void
 next_outside(const struct liar *l)
 {
-	struct virtq_desc *second, *first = post_two(l, &second);
+	union driver_desc *second, *first = post_two(l, &second);
 
-	first->next = le16_put(l->driver->size);
+	first->split.next = le16_put(l->driver->size);
 }
 
 static void
 next_outside_table(const struct liar *l)
 {
 	post_table(l, 4);
-	table_entry(l, 1)->next = le16_put(4);
+	table_entry(l, 1)->split.next = le16_put(4);
 }
 
 static void
 loop_to_head(const struct liar *l)
 {
-	struct virtq_desc *second, *first = post_two(l, &second);
+	union driver_desc *second, *first = post_two(l, &second);
 
-	set_flag(second, VIRTQ_DESC_F_NEXT);
-	second->next = le16_put((uint16_t)(first - l->driver->desc));
+	add_flag(l, second, VIRTQ_DESC_F_NEXT);
+	second->split.next = le16_put(slot_of(l, first));
 }
 
 static void
 loop_to_itself(const struct liar *l)
 {
-	struct virtq_desc *first = post_one(l, 1);
+	union driver_desc *first = post_one(l, 1);
 
-	set_flag(first, VIRTQ_DESC_F_NEXT);
-	first->next = le16_put((uint16_t)(first - l->driver->desc));
+	add_flag(l, first, VIRTQ_DESC_F_NEXT);
+	first->split.next = le16_put(slot_of(l, first));
 }
 
 static void
@@ -125,8 +140,43 @@ loop_of_empty_ones(const struct liar *l)
 {
 	post_table(l, 2);
 	table_entry(l, 0)->len = table_entry(l, 1)->len = le32_put(0);
-	set_flag(table_entry(l, 1), VIRTQ_DESC_F_NEXT);
-	table_entry(l, 1)->next = le16_put(0);
+	add_flag(l, table_entry(l, 1), VIRTQ_DESC_F_NEXT);
+	table_entry(l, 1)->split.next = le16_put(0);
+}
+
+/* All that is free of the ring, and the last one has a next: what follows is the device's. */
+static void
+endless(const struct liar *l, uint32_t len)
+{
+	static struct piece pieces[VIRTQ_SIZE_MAX];
+	uint16_t nr = l->driver->nr_free, id;
+
+	for (uint16_t i = 0; i < nr; i++)
+		pieces[i] = piece_of(l, len);
+	id = driver_post(l->driver, pieces, nr);
+	add_flag(l, driver_desc(l->driver, id, nr - 1), VIRTQ_DESC_F_NEXT);
+}
+
+static void
+endless_of_bytes(const struct liar *l)
+{
+	endless(l, 1);
+}
+
+/* Neither way of ending it early, being empty or being bad, makes it end. */
+static void
+endless_of_empty_ones(const struct liar *l)
+{
+	endless(l, 0);
+}
+
+static void
+endless_and_bad(const struct liar *l)
+{
+	uint16_t slot = l->driver->next.idx;
+
+	endless(l, 1);
+	l->driver->packed[slot].addr = le64_put(UINT64_MAX);
 }
 
 static void
@@ -152,16 +202,16 @@ empty_one_descriptor(const struct liar *l)
 static void
 empty_other_direction_only(const struct liar *l)
 {
-	post_one(l, 100)->flags = le16_put(l->writable ? 0 : VIRTQ_DESC_F_WRITE);
+	set_flags(l, post_one(l, 100), l->writable ? 0 : VIRTQ_DESC_F_WRITE);
 }
 
 static void
 readable_after_writable(const struct liar *l)
 {
-	struct virtq_desc *second, *first = post_two(l, &second);
+	union driver_desc *second, *first = post_two(l, &second);
 
-	set_flag(first, VIRTQ_DESC_F_WRITE);
-	second->flags = le16_put(0);
+	add_flag(l, first, VIRTQ_DESC_F_WRITE);
+	set_flags(l, second, 0);
 }
 
 /* 64 MiB are mapped from GUEST_LOW_AT on. */
@@ -179,7 +229,7 @@ bytes_just_4_gib(const struct liar *l)
 static void
 bytes_wrap(const struct liar *l)
 {
-	struct virtq_desc *second;
+	union driver_desc *second;
 
 	post_two(l, &second);
 	second->len = le32_put(UINT32_MAX);
@@ -212,7 +262,7 @@ unmapped_last_byte(const struct liar *l)
 static void
 unmapped_second(const struct liar *l)
 {
-	struct virtq_desc *second;
+	union driver_desc *second;
 
 	post_two(l, &second);
 	second->addr = le64_put(GUEST_FAR_END_AT - 59);
@@ -228,14 +278,34 @@ static void
 table_in_table(const struct liar *l)
 {
 	post_table(l, 3);
-	set_flag(table_entry(l, 1), VIRTQ_DESC_F_INDIRECT);
+	add_flag(l, table_entry(l, 1), VIRTQ_DESC_F_INDIRECT);
 	table_entry(l, 1)->len = le32_put(16);
 }
 
 static void
 table_and_next(const struct liar *l)
 {
-	set_flag(post_table(l, 2), VIRTQ_DESC_F_NEXT);
+	add_flag(l, post_table(l, 2), VIRTQ_DESC_F_NEXT);
+}
+
+static void
+table_and_second(const struct liar *l)
+{
+	union driver_desc *second, *first = post_two(l, &second);
+
+	add_flag(l, first, VIRTQ_DESC_F_INDIRECT);
+	first->len = le32_put(32);
+	(void)second;
+}
+
+static void
+table_as_second(const struct liar *l)
+{
+	union driver_desc *second;
+
+	post_two(l, &second);
+	add_flag(l, second, VIRTQ_DESC_F_INDIRECT);
+	second->len = le32_put(32);
 }
 
 static void
@@ -272,7 +342,7 @@ table_unmapped(const struct liar *l)
 static void
 table_half_unmapped(const struct liar *l)
 {
-	struct virtq_desc *d = post_table(l, 2);
+	union driver_desc *d = post_table(l, 2);
 
 	guest_write(l->guest, GUEST_END_AT - 16, table_entry(l, 0), 16);
 	d->addr = le64_put(GUEST_END_AT - 16);
@@ -287,7 +357,7 @@ header_missing_a_byte(const struct liar *l)
 static void
 header_missing_a_byte_in_pieces(const struct liar *l)
 {
-	struct virtq_desc *second, *first = post_two(l, &second);
+	union driver_desc *second, *first = post_two(l, &second);
 
 	first->len = le32_put(1);
 	second->len = le32_put(l->hdr_len - 2u);
@@ -393,51 +463,80 @@ gso_of_no_ip_packet(const struct liar *l)
 /* ---- which lie is which --------------------------------------------------------------------- */
 
 const struct lie lies[] = {
-#define LIE(FAULT, to, fn) { RING_FAULT_##FAULT, to, fn, #fn }
-	LIE(AVAIL_IDX, TO_BOTH, avail_idx_one_too_many),
-	LIE(AVAIL_IDX, TO_BOTH, avail_idx_backwards),
-	LIE(HEAD_RANGE, TO_BOTH, head_just_outside),
-	LIE(HEAD_RANGE, TO_BOTH, head_far_outside),
-	LIE(NEXT_RANGE, TO_BOTH, next_outside),
-	LIE(NEXT_RANGE, TO_BOTH, next_outside_table),
-	LIE(CHAIN_LOOP, TO_BOTH, loop_to_head),
-	LIE(CHAIN_LOOP, TO_BOTH, loop_to_itself),
-	LIE(CHAIN_LOOP, TO_BOTH, loop_of_empty_ones),
-	LIE(CHAIN_SPANS, TO_BOTH, spans_one_too_many),
-	LIE(CHAIN_SPANS, TO_BOTH, spans_by_the_seam),
-	LIE(CHAIN_EMPTY, TO_BOTH, empty_one_descriptor),
-	LIE(CHAIN_EMPTY, TO_BOTH, empty_other_direction_only),
-	LIE(CHAIN_ORDER, TO_BOTH, readable_after_writable),
-	LIE(CHAIN_BYTES, TO_BOTH, bytes_just_4_gib),
-	LIE(CHAIN_BYTES, TO_BOTH, bytes_wrap),
-	LIE(DESC_WRAP, TO_BOTH, desc_wraps),
-	LIE(DESC_WRAP, TO_BOTH, table_wraps),
-	LIE(DESC_UNMAPPED, TO_BOTH, unmapped_hole),
-	LIE(DESC_UNMAPPED, TO_BOTH, unmapped_null),
-	LIE(DESC_UNMAPPED, TO_BOTH, unmapped_last_byte),
-	LIE(DESC_UNMAPPED, TO_BOTH, unmapped_second),
-	LIE(INDIRECT_OFF, TO_BOTH, table_of_one),
-	LIE(INDIRECT_NESTED, TO_BOTH, table_in_table),
-	LIE(INDIRECT_NEXT, TO_BOTH, table_and_next),
-	LIE(INDIRECT_LEN, TO_BOTH, table_len_zero),
-	LIE(INDIRECT_LEN, TO_BOTH, table_len_odd),
-	LIE(INDIRECT_LEN, TO_BOTH, table_len_over_the_limit),
-	LIE(INDIRECT_UNMAPPED, TO_BOTH, table_unmapped),
-	LIE(INDIRECT_UNMAPPED, TO_BOTH, table_half_unmapped),
-	LIE(HDR_SHORT, TO_BOTH, header_missing_a_byte),
-	LIE(HDR_SHORT, TO_BOTH, header_missing_a_byte_in_pieces),
-	LIE(FRAME_SHORT, TO_PULL, frame_missing_a_byte),
-	LIE(FRAME_SHORT, TO_PULL, frame_none),
-	LIE(FRAME_LONG, TO_PULL, frame_of_a_byte_too_many),
-	LIE(FRAME_LONG, TO_PULL, frame_of_64_mib),
-	LIE(CSUM_RANGE, TO_PULL, csum_one_past_the_end),
-	LIE(CSUM_RANGE, TO_PULL, csum_sum_overflows),
-	LIE(GSO_OFF, TO_PULL, gso_tcp),
-	LIE(GSO_OFF, TO_PULL, gso_nonsense),
-	LIE(GSO_BAD, TO_PULL, gso_without_checksum),
-	LIE(GSO_BAD, TO_PULL, gso_of_size_zero),
-	LIE(GSO_BAD, TO_PULL, gso_of_no_ip_packet),
+#define LIE(FAULT, to, in, fn) { RING_FAULT_##FAULT, to, in, fn, #fn }
+	LIE(AVAIL_IDX, TO_BOTH, IN_SPLIT, avail_idx_one_too_many),
+	LIE(AVAIL_IDX, TO_BOTH, IN_SPLIT, avail_idx_backwards),
+	LIE(HEAD_RANGE, TO_BOTH, IN_SPLIT, head_just_outside),
+	LIE(HEAD_RANGE, TO_BOTH, IN_SPLIT, head_far_outside),
+	LIE(NEXT_RANGE, TO_BOTH, IN_SPLIT, next_outside),
+	LIE(NEXT_RANGE, TO_BOTH, IN_SPLIT, next_outside_table),
+	LIE(CHAIN_LOOP, TO_BOTH, IN_SPLIT, loop_to_head),
+	LIE(CHAIN_LOOP, TO_BOTH, IN_SPLIT, loop_to_itself),
+	LIE(CHAIN_LOOP, TO_BOTH, IN_SPLIT, loop_of_empty_ones),
+	LIE(CHAIN_ENDLESS, TO_BOTH, IN_PACKED, endless_of_bytes),
+	LIE(CHAIN_ENDLESS, TO_BOTH, IN_PACKED, endless_of_empty_ones),
+	LIE(CHAIN_ENDLESS, TO_BOTH, IN_PACKED, endless_and_bad),
+	LIE(CHAIN_SPANS, TO_BOTH, IN_BOTH, spans_one_too_many),
+	LIE(CHAIN_SPANS, TO_BOTH, IN_BOTH, spans_by_the_seam),
+	LIE(CHAIN_EMPTY, TO_BOTH, IN_BOTH, empty_one_descriptor),
+	LIE(CHAIN_EMPTY, TO_BOTH, IN_BOTH, empty_other_direction_only),
+	LIE(CHAIN_ORDER, TO_BOTH, IN_BOTH, readable_after_writable),
+	LIE(CHAIN_BYTES, TO_BOTH, IN_BOTH, bytes_just_4_gib),
+	LIE(CHAIN_BYTES, TO_BOTH, IN_BOTH, bytes_wrap),
+	LIE(DESC_WRAP, TO_BOTH, IN_BOTH, desc_wraps),
+	LIE(DESC_WRAP, TO_BOTH, IN_BOTH, table_wraps),
+	LIE(DESC_UNMAPPED, TO_BOTH, IN_BOTH, unmapped_hole),
+	LIE(DESC_UNMAPPED, TO_BOTH, IN_BOTH, unmapped_null),
+	LIE(DESC_UNMAPPED, TO_BOTH, IN_BOTH, unmapped_last_byte),
+	LIE(DESC_UNMAPPED, TO_BOTH, IN_BOTH, unmapped_second),
+	LIE(INDIRECT_OFF, TO_BOTH, IN_BOTH, table_of_one),
+	LIE(INDIRECT_NESTED, TO_BOTH, IN_BOTH, table_in_table),
+	LIE(INDIRECT_NEXT, TO_BOTH, IN_SPLIT, table_and_next),
+	LIE(INDIRECT_NEXT, TO_BOTH, IN_PACKED, table_and_second),
+	LIE(INDIRECT_NEXT, TO_BOTH, IN_PACKED, table_as_second),
+	LIE(INDIRECT_LEN, TO_BOTH, IN_BOTH, table_len_zero),
+	LIE(INDIRECT_LEN, TO_BOTH, IN_BOTH, table_len_odd),
+	LIE(INDIRECT_LEN, TO_BOTH, IN_BOTH, table_len_over_the_limit),
+	LIE(INDIRECT_UNMAPPED, TO_BOTH, IN_BOTH, table_unmapped),
+	LIE(INDIRECT_UNMAPPED, TO_BOTH, IN_BOTH, table_half_unmapped),
+	LIE(HDR_SHORT, TO_BOTH, IN_BOTH, header_missing_a_byte),
+	LIE(HDR_SHORT, TO_BOTH, IN_BOTH, header_missing_a_byte_in_pieces),
+	LIE(FRAME_SHORT, TO_PULL, IN_BOTH, frame_missing_a_byte),
+	LIE(FRAME_SHORT, TO_PULL, IN_BOTH, frame_none),
+	LIE(FRAME_LONG, TO_PULL, IN_BOTH, frame_of_a_byte_too_many),
+	LIE(FRAME_LONG, TO_PULL, IN_BOTH, frame_of_64_mib),
+	LIE(CSUM_RANGE, TO_PULL, IN_BOTH, csum_one_past_the_end),
+	LIE(CSUM_RANGE, TO_PULL, IN_BOTH, csum_sum_overflows),
+	LIE(GSO_OFF, TO_PULL, IN_BOTH, gso_tcp),
+	LIE(GSO_OFF, TO_PULL, IN_BOTH, gso_nonsense),
+	LIE(GSO_BAD, TO_PULL, IN_BOTH, gso_without_checksum),
+	LIE(GSO_BAD, TO_PULL, IN_BOTH, gso_of_size_zero),
+	LIE(GSO_BAD, TO_PULL, IN_BOTH, gso_of_no_ip_packet),
 #undef LIE
 };
 
 const size_t nr_lies = VHC_ARRAY_LEN(lies);
+
+bool
+lie_fits(const struct lie *lie, enum ring_kind kind)
+{
+	return lie->in == IN_BOTH || (lie->in == IN_PACKED) == (kind == RING_PACKED);
+}
+
+static const char *const impossible[][RING_NR_FAULTS] = {
+	[RING_SPLIT] = {
+		[RING_FAULT_CHAIN_ENDLESS] = "next may only lead in circles: chain_loop",
+	},
+	[RING_PACKED] = {
+		[RING_FAULT_AVAIL_IDX] = "there is no index, each descriptor is available or not",
+		[RING_FAULT_HEAD_RANGE] = "nothing names a head, it is the next slot",
+		[RING_FAULT_NEXT_RANGE] = "nothing names the next, it is the slot after",
+		[RING_FAULT_CHAIN_LOOP] = "slots and entries of a table only go forward",
+	},
+};
+
+const char *
+lie_impossible(enum ring_fault fault, enum ring_kind kind)
+{
+	return impossible[kind][fault];
+}

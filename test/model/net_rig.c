@@ -49,11 +49,27 @@ net_rig_eal(const char *program)
 	CHECK_EQ(vhc_gate_setup(), 0);
 }
 
+/* What the arguments of the program add to the features of every modern rig. */
+static uint64_t extra_features;
+
+static void
+parse_argument(const char *word)
+{
+	if (strcmp(word, "packed") == 0)
+		extra_features |= RIG_PACKED;
+	else if (strcmp(word, "in-order") == 0)
+		extra_features |= RIG_IN_ORDER;
+	else
+		CHECK_EQ(fprintf(stderr, "no such kind of ring: %s\n", word), 0);
+}
+
 int
 net_rig_main(char **argv, const struct test *tests, size_t nr)
 {
 	int rc;
 
+	for (char **word = argv + 1; *word; word++)
+		parse_argument(*word);
 	net_rig_eal(argv[0]);
 	rc = run_tests(tests, nr);
 	rte_eal_cleanup();
@@ -76,6 +92,7 @@ static void
 attach_queue(struct net_rig *rig, struct vhc_queue *q, const struct driver *d)
 {
 	q->claim = driver_claim(d, false);
+	q->base = driver_base(d);
 	q->has_num = q->has_addr = q->started = q->enabled = true;
 	CHECK(vhc_queue_update(q));
 	CHECK(q->running);
@@ -85,10 +102,19 @@ attach_queue(struct net_rig *rig, struct vhc_queue *q, const struct driver *d)
 static void
 open_rings(struct net_rig *rig, uint16_t size, uint16_t first_idx)
 {
-	bool event_idx = rig->dev->features & RIG_EVENT_IDX;
+	uint64_t features = rig->dev->features;
+	struct driver_conf conf = {
+		.kind = features & RIG_PACKED ? RING_PACKED : RING_SPLIT,
+		.size = size,
+		.first = first_idx,
+		.event_idx = features & RIG_EVENT_IDX,
+		.in_order = features & RIG_IN_ORDER,
+	};
 
-	driver_init(&rig->tx, &rig->guest, TX_RING_AT, size, event_idx, first_idx);
-	driver_init(&rig->rx, &rig->guest, RX_RING_AT, size, event_idx, first_idx);
+	if (conf.kind == RING_PACKED)
+		conf.first = first_idx % size | DRIVER_PACKED_FRESH;
+	driver_init(&rig->tx, &rig->guest, TX_RING_AT, &conf);
+	driver_init(&rig->rx, &rig->guest, RX_RING_AT, &conf);
 	attach_queue(rig, rig->pull, &rig->tx);
 	attach_queue(rig, rig->push, &rig->rx);
 }
@@ -114,6 +140,8 @@ open_device(struct net_rig *rig, const struct net_rig_conf *conf)
 	vhc_map_ref(rig->guest.map);
 	vhc_device_set_map(rig->dev, rig->guest.map);
 	rig->dev->features = conf->features;
+	if (conf->features & RIG_MODERN)
+		rig->dev->features |= extra_features;
 	rig->dev->has_features = true;
 	rig->push = vhc_device_queue(rig->dev, 0);
 	rig->pull = vhc_device_queue(rig->dev, 1);

@@ -2,7 +2,7 @@
 /*
  * net_rig.h - a network device with one queue pair, wired to a model guest instead of a socket.
  *
- * Knows:   device, queue and net rooms of the library; guest_split.h.
+ * Knows:   device, queue and net rooms of the library; driver.h.
  * Trusts:  nothing to trust: what goes wrong ends the test.
  * Runs on: the test's thread.
  *
@@ -12,7 +12,7 @@
 #define TEST_MODEL_NET_RIG_H
 
 #include "device.h"
-#include "guest_split.h"
+#include "driver.h"
 #include "net/net.h"
 #include "unit/check.h"
 
@@ -20,6 +20,8 @@
 #define RIG_MODERN	BIT64(VIRTIO_F_VERSION_1_BIT)
 #define RIG_LEGACY	UINT64_C(0)
 #define RIG_INDIRECT	BIT64(VIRTIO_F_INDIRECT_DESC_BIT)
+#define RIG_PACKED	BIT64(VIRTIO_F_RING_PACKED_BIT)
+#define RIG_IN_ORDER	BIT64(VIRTIO_F_IN_ORDER_BIT)
 #define RIG_EVENT_IDX	BIT64(VIRTIO_F_EVENT_IDX_BIT)
 #define RIG_CSUM	BIT64(VIRTIO_NET_F_CSUM_BIT)
 #define RIG_GUEST_CSUM	BIT64(VIRTIO_NET_F_GUEST_CSUM_BIT)
@@ -31,7 +33,7 @@
 struct net_rig_conf {
 	uint64_t features;
 	uint16_t ring_size;	/* 0: 256 */
-	uint16_t first_idx;	/* of both rings */
+	uint16_t first_idx;	/* of both rings; packed: the slot it comes to */
 	uint16_t nr_mbufs;	/* 0: 1023 */
 	uint16_t room;		/* bytes a fresh mbuf takes; 0: 2048 */
 	bool csum_flags;
@@ -55,7 +57,10 @@ struct net_rig {
 /* Start EAL without huge pages, devices or files. Once, before anything else. */
 void net_rig_eal(const char *program);
 
-/* main() of a program of tests that use rigs. */
+/*
+ * main() of a program of tests that use rigs. Arguments "packed" and "in-order": every rig that
+ * is RIG_MODERN has these features too, so that the same tests run over all kinds of rings.
+ */
 int net_rig_main(char **argv, const struct test *tests, size_t nr);
 
 void net_rig_open(struct net_rig *rig, const struct net_rig_conf *conf);

@@ -172,7 +172,6 @@ struct push_writer {
 	struct chain_pos pos;
 	uint32_t in_current;	/* bytes written to the current chain */
 	struct ring_mark mark;	/* before the mbuf's first chain */
-	uint16_t nr_taken;	/* chains, bad ones included */
 	uint16_t nr_buffers;	/* of the packet */
 	uint16_t nr_filled;	/* buffers of all packets */
 	struct push_filled filled[PUSH_BUFFERS_MAX];
@@ -245,7 +244,6 @@ push_pass_over(struct push_writer *w, const struct chain *c)
 static enum push_result
 push_next_chain(struct push_writer *w)
 {
-	struct ring *r = &w->nq->core.ring;
 	struct chain *c = w->nr_buffers ? &w->more : &w->first;
 	enum take taken;
 
@@ -255,13 +253,9 @@ push_next_chain(struct push_writer *w)
 	for (;;) {
 		if (w->nr_filled == PUSH_BUFFERS_MAX)
 			return PUSH_DROPPED;
-		/* No more than the ring has, whatever its flags say. */
-		if (w->nr_taken == r->size)
-			return PUSH_FULL;
 		taken = push_take(w, c);
 		if (taken == TAKE_EMPTY)
 			return PUSH_FULL;
-		w->nr_taken++;
 		if (taken == TAKE_OK || w->nr_buffers)
 			break;
 		push_pass_over(w, c);
@@ -414,7 +408,7 @@ push_one(struct net_queue *nq, struct rte_mbuf *m)
 	w.nq = nq;
 	w.current = NULL;
 	w.mark = ring_mark(&nq->core.ring);
-	w.nr_taken = w.nr_buffers = w.nr_filled = 0;
+	w.nr_buffers = w.nr_filled = 0;
 	if (head.nr_segments)
 		result = push_segments(&w, m, &head);
 	else

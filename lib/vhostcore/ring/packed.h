@@ -33,6 +33,21 @@ packed_after(const struct ring *r, struct ring_mark mark, uint32_t n)
 	return mark;
 }
 
+/*
+ * Slots the driver may have made available: all but those of chains that were taken and not yet
+ * published as used. Flags that claim more are a lie, and one that would make us write past the
+ * ring.
+ */
+static VHC_HOT uint16_t
+packed_room(const struct ring *r)
+{
+	int32_t nr_held = r->avail.idx - r->used.idx;
+
+	if (r->avail.wrap != r->used.wrap)
+		nr_held += r->size;
+	return (uint16_t)(r->size - nr_held);
+}
+
 /* 2.8.1: available when the AVAIL bit matches the wrap counter and the USED bit does not. */
 static VHC_HOT bool
 packed_is_available(uint16_t flags, bool wrap)
@@ -62,11 +77,13 @@ packed_more(struct ring *r)
 
 /* ---- look ----------------------------------------------------------------------------------- */
 
-/* Descriptors follow one another: the hardware is ahead already. At most what the ring has. */
+/* Descriptors follow one another: the hardware is ahead already. */
 static VHC_HOT uint16_t
 packed_look_ahead(const struct ring *r, uint16_t n)
 {
-	return n < r->size ? n : r->size;
+	uint16_t room = packed_room(r);
+
+	return n < room ? n : room;
 }
 
 /* Only whole buffers: the slots of a chain are for packed_take(). */
@@ -136,13 +153,13 @@ packed_take(struct ring *r, struct chain *c)
 	enum ring_fault fault = RING_FAULT_NONE;
 	struct ring_mark at = r->avail;
 	struct virtq_packed_desc raw;
-	uint16_t nr = 0;
+	uint16_t nr = 0, room = packed_room(r);
 
-	if (!packed_ready(r))
+	if (!room || !packed_ready(r))
 		return TAKE_EMPTY;
 	chain_begin(c, 0);
 	do {
-		if (nr == r->size) {
+		if (nr == room) {
 			vhc_ring_break(r, RING_FAULT_CHAIN_ENDLESS);
 			return TAKE_EMPTY;
 		}

@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-#include "model/guest_split.h"
+#include "model/driver.h"
 #include "ring/verbs.h"
 #include "unit/check.h"
 
@@ -23,10 +23,13 @@ static char reason[RING_REASON_LEN];
 static void
 open_ring(uint16_t size, bool event_idx, uint16_t first_idx)
 {
+	const struct driver_conf conf = {
+		.size = size, .first = first_idx, .event_idx = event_idx,
+	};
 	struct ring_claim claim;
 
 	guest_init(&guest);
-	driver_init(&driver, &guest, GUEST_LOW_AT, size, event_idx, first_idx);
+	driver_init(&driver, &guest, GUEST_LOW_AT, &conf);
 	memset(&faults, 0, sizeof(faults));
 	ring = (struct ring){ .call_fd = -1, .err_fd = -1, .faults = &faults };
 	claim = driver_claim(&driver, true);
