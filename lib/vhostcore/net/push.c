@@ -377,6 +377,8 @@ push_complete(struct push_writer *w)
 static bool
 push_prepare(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head)
 {
+	uint32_t tag_len = m->ol_flags & RTE_MBUF_F_TX_VLAN ? RTE_VLAN_HLEN : 0;
+
 	head->hdr = (struct virtio_net_hdr){
 		.flags = push_flags(nq->csum, m),
 		.num_buffers = le16_put(1),
@@ -384,9 +386,12 @@ push_prepare(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head
 	head->len = head->from = 0;
 	head->rest = m->pkt_len;
 	head->nr_segments = 0;
-	if (m->pkt_len < NET_FRAME_MIN || m->pkt_len > NET_FRAME_MAX) {
-		stats_add(m->pkt_len < NET_FRAME_MIN ? &nq->stats.too_short : &nq->stats.too_long,
-			  1);
+	if (m->pkt_len < NET_FRAME_MIN) {
+		stats_add(&nq->stats.too_short, 1);
+		return false;
+	}
+	if (m->pkt_len > NET_FRAME_MAX - tag_len) {
+		stats_add(&nq->stats.too_long, 1);
 		return false;
 	}
 	if ((m->ol_flags & OFFLOAD_TX_FLAGS) && !vhc_net_offload_prepare(nq, m, head)) {
