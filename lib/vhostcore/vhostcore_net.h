@@ -17,6 +17,13 @@
 extern "C" {
 #endif
 
+/**
+ * Feature bits of TCP segmentation: HOST_TSO4, HOST_TSO6, HOST_ECN and GUEST_TSO4, GUEST_TSO6,
+ * GUEST_ECN. Put them into vhc_server_opts.features_off unless the application copes with TCP
+ * packets of up to 64 KiB (RTE_MBUF_F_RX_LRO) in chains of mbufs.
+ */
+#define VHC_NET_FEATURES_TSO UINT64_C(0x3b80)
+
 /** The network class, for vhc_server_opts.cls. */
 const struct vhc_class *vhc_net_class(void);
 
@@ -39,6 +46,14 @@ struct vhc_net_pull_conf {
 int vhc_net_pull_setup(struct vhc_queue *q, const struct vhc_net_pull_conf *conf);
 
 /**
+ * Move the VLAN tag of pulled packets into the mbuf (RTE_MBUF_F_RX_VLAN_STRIPPED), or leave it
+ * where it is, as it is at first. Odd rings only.
+ *
+ * Context: any thread, also while the queue is polled.
+ */
+void vhc_net_vlan_strip(struct vhc_queue *q, bool on);
+
+/**
  * Take up to @p n packets from the guest.
  *
  * Stops early when the ring or the pool is empty. What the guest got wrong is returned to it and
@@ -54,9 +69,11 @@ uint16_t vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n);
 /**
  * Put up to @p n packets into the guest.
  *
- * Packets are copied and freed; their contents are never changed. A packet too large for the
- * guest's buffers - one of them, or with MRG_RXBUF as many as the ring has entries - is dropped and counted
- * (vhc_net_stats.too_long), so it is consumed as well.
+ * Packets are copied and freed; their contents are never changed, also where their flags ask for
+ * a checksum, a VLAN tag or segmentation. RTE_MBUF_F_TX_TCP_SEG is passed on to a guest that takes
+ * it; for any other the packet is cut here. A packet that only came as RTE_MBUF_F_RX_LRO goes as it
+ * is. A packet too large for the guest's buffers - one of them, or with MRG_RXBUF as many as the
+ * ring has entries - is dropped and counted (vhc_net_stats.too_long), so it is consumed as well.
  *
  * @param q     Queue of an even ring; the caller is its only poller.
  * @return      Number of packets consumed, from the start; the rest still belong to the caller.
@@ -94,6 +111,8 @@ struct vhc_net_stats {
 	uint64_t bad_offload; /**< push: packets whose offload request makes no sense */
 	uint64_t ring_full;			/**< push: bursts cut short for want of buffers */
 	uint64_t sw_csum;			/**< checksums finished in software */
+	uint64_t gso;		/**< packets moved whole, for the receiver to cut */
+	uint64_t sw_gso;	/**< push: packets cut in software */
 };
 
 /** Read the counters. Any thread; never disturbs the poller. */

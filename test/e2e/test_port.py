@@ -3,6 +3,8 @@
 
 import json
 import shutil
+import socket
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -17,9 +19,9 @@ pytestmark = pytest.mark.usefixtures("ours_only")
 
 PORT = 1  # of a port plugged into the host fixture
 
-KEYS = ("iface", "queues", "client", "iommu-support", "postcopy-support", "tso", "linear-buffer",
+KEYS = ("iface", "queues", "client", "tso", "iommu-support", "postcopy-support", "linear-buffer",
         "ext-buffer", "legacy-ol-flags")
-OFF_KEYS = KEYS[3:]
+OFF_KEYS = KEYS[4:]
 
 # What dashboards made for Debian's net_vhost look for, for each queue and direction.
 PEER_COUNTERS = ("good_packets", "good_bytes", "multicast_packets", "broadcast_packets",
@@ -39,7 +41,7 @@ REFUSED = {
     "client-2": ("iface=sock,client=2", "must be 0 (we listen) or 1 (we connect)"),
     **{f"{key}-on": (f"iface=sock,{key}=1", f"{key}=1: this feature is not available yet")
        for key in OFF_KEYS},
-    "tso-2": ("iface=sock,tso=2", "tso=2: must be 0"),
+    "tso-2": ("iface=sock,tso=2", "tso=2: must be 0 or 1"),
 }
 
 
@@ -88,6 +90,39 @@ def test_the_longest_path_works(host):
     path = f"{host.folder}/" + "a" * (107 - len(f"{host.folder}/"))
     assert "is attached" in _attach(host, f"iface={path}")
     assert Path(path).is_socket()
+    _detach(host)
+
+
+# -- offloads -------------------------------------------------------------------------------
+
+
+def _offloads(host: Testpmd, direction: str) -> set[str]:
+    text = host.command(f"show port {PORT} {direction}_offload capabilities")
+    return set(text.split("Per Queue :")[1].split("Per Port")[0].split())
+
+
+TSO_FEATURES = sum(1 << bit for bit in (7, 8, 9, 11, 12, 13))  # GUEST_ and HOST_TSO4, TSO6, ECN
+GET_FEATURES = struct.pack("=III", 1, 1, 0)
+
+
+def _offered(path: Path) -> int:
+    """The features a front-end is offered."""
+    with socket.socket(socket.AF_UNIX) as front:
+        front.settimeout(5)
+        front.connect(str(path))
+        front.sendall(GET_FEATURES)
+        return struct.unpack("=IIIQ", front.recv(20))[3]
+
+
+@pytest.mark.parametrize("tso", ["", ",tso=0", ",tso=1"])
+def test_offloads_are_what_the_arguments_say(host, tso):
+    _attach(host, f"iface={host.folder}/offload.sock{tso}")
+    receive, transmit = _offloads(host, "rx"), _offloads(host, "tx")
+    assert {"VLAN_STRIP", "UDP_CKSUM", "TCP_CKSUM", "SCATTER"} <= receive
+    assert {"VLAN_INSERT", "UDP_CKSUM", "TCP_CKSUM", "IPV4_CKSUM", "MULTI_SEGS"} <= transmit
+    is_on = tso == ",tso=1"
+    assert ("TCP_LRO" in receive, "TCP_TSO" in transmit) == (is_on, is_on)
+    assert _offered(host.folder / "offload.sock") & TSO_FEATURES == (TSO_FEATURES if is_on else 0)
     _detach(host)
 
 

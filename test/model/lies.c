@@ -431,6 +431,35 @@ gso_nonsense(const struct liar *l)
 	post_with_header(l, &(struct virtio_net_hdr){ .gso_type = 0xff });
 }
 
+/* A request that only its fields, or the pattern it comes with, make a lie. */
+static void
+post_tso4(const struct liar *l, uint8_t flags, uint16_t gso_size)
+{
+	post_with_header(l, &(struct virtio_net_hdr){
+		.flags = flags, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+		.gso_size = le16_put(gso_size), .hdr_len = le16_put(54),
+		.csum_start = le16_put(34), .csum_offset = le16_put(16),
+	});
+}
+
+static void
+gso_without_checksum(const struct liar *l)
+{
+	post_tso4(l, 0, 10);
+}
+
+static void
+gso_of_size_zero(const struct liar *l)
+{
+	post_tso4(l, VIRTIO_NET_HDR_F_NEEDS_CSUM, 0);
+}
+
+static void
+gso_of_no_ip_packet(const struct liar *l)
+{
+	post_tso4(l, VIRTIO_NET_HDR_F_NEEDS_CSUM, 10);
+}
+
 /* ---- which lie is which --------------------------------------------------------------------- */
 
 const struct lie lies[] = {
@@ -480,6 +509,9 @@ const struct lie lies[] = {
 	LIE(CSUM_RANGE, TO_PULL, IN_BOTH, csum_sum_overflows),
 	LIE(GSO_OFF, TO_PULL, IN_BOTH, gso_tcp),
 	LIE(GSO_OFF, TO_PULL, IN_BOTH, gso_nonsense),
+	LIE(GSO_BAD, TO_PULL, IN_BOTH, gso_without_checksum),
+	LIE(GSO_BAD, TO_PULL, IN_BOTH, gso_of_size_zero),
+	LIE(GSO_BAD, TO_PULL, IN_BOTH, gso_of_no_ip_packet),
 #undef LIE
 };
 

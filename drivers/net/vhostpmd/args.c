@@ -66,6 +66,18 @@ set_client(const char *name, const char *key, const char *value, struct port_arg
 	return 0;
 }
 
+static int
+set_tso(const char *name, const char *key, const char *value, struct port_args *args)
+{
+	if (!is_switch(value)) {
+		PORT_LOG(ERR, name, "%s=%s: must be 0 or 1 (TCP packets of up to 64 KiB, "
+			 "both ways)", key, value);
+		return -EINVAL;
+	}
+	args->has_tso = value[0] == '1';
+	return 0;
+}
+
 /* Keys of net_vhost whose feature is not there: saying 0 is right, saying 1 must not be ignored. */
 static int
 set_off(const char *name, const char *key, const char *value, struct port_args *args)
@@ -88,9 +100,9 @@ static const struct {
 	{ "iface", set_iface },
 	{ "queues", set_queues },
 	{ "client", set_client },
+	{ "tso", set_tso },
 	{ "iommu-support", set_off },
 	{ "postcopy-support", set_off },
-	{ "tso", set_off },
 	{ "linear-buffer", set_off },
 	{ "ext-buffer", set_off },
 	{ "legacy-ol-flags", set_off },

@@ -18,9 +18,10 @@
 #include "vhostpmd.h"
 
 #define PUSH_OFFLOADS	(RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | \
-			 RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM)
+			 RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | \
+			 RTE_ETH_TX_OFFLOAD_VLAN_INSERT)
 #define PULL_OFFLOADS	(RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_UDP_CKSUM | \
-			 RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
+			 RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_VLAN_STRIP)
 
 RTE_LOG_REGISTER_DEFAULT(vhostx_logtype, NOTICE)
 
@@ -86,9 +87,14 @@ port_infos(struct rte_eth_dev *dev, struct rte_eth_dev_info *infos)
 	infos->min_rx_bufsize = RTE_ETHER_MIN_LEN;
 	infos->speed_capa = RTE_ETH_LINK_SPEED_10G;
 	infos->rx_offload_capa = PULL_OFFLOADS;
-	infos->rx_queue_offload_capa = PULL_OFFLOADS;
 	infos->tx_offload_capa = PUSH_OFFLOADS;
-	infos->tx_queue_offload_capa = PUSH_OFFLOADS;
+	if (port->args.has_tso) {
+		infos->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
+		infos->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
+		infos->max_lro_pkt_size = VHOSTX_FRAME_MAX;
+	}
+	infos->rx_queue_offload_capa = infos->rx_offload_capa;
+	infos->tx_queue_offload_capa = infos->tx_offload_capa;
 	return 0;
 }
 
@@ -141,6 +147,7 @@ static const struct eth_dev_ops port_ops = {
 	.allmulticast_disable = accept_all,
 	.mac_addr_set = accept_mac,
 	.mtu_set = accept_mtu,
+	.vlan_offload_set = vhostx_vlan_offload_set,
 	.rx_queue_setup = vhostx_rx_queue_setup,
 	.tx_queue_setup = vhostx_tx_queue_setup,
 	.rxq_info_get = vhostx_rxq_info,
@@ -213,6 +220,7 @@ server_start(struct port *port)
 		.role = port->args.is_client ? VHC_ROLE_CLIENT : VHC_ROLE_SERVER,
 		.nr_rings = (uint16_t)(2 * port->args.nr_queues),
 		.cls = vhc_net_class(),
+		.features_off = port->args.has_tso ? 0 : VHC_NET_FEATURES_TSO,
 		.ops = &vhostx_device_ops,
 		.ops_arg = port,
 	};

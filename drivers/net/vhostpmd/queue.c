@@ -28,6 +28,20 @@ wants_csum_flags(const struct rte_eth_dev *dev, const struct rte_eth_rxconf *con
 	return (offloads & CSUM_OFFLOADS) == CSUM_OFFLOADS;
 }
 
+/* For the queues that are set up; the others will look by themselves. */
+int
+vhostx_vlan_offload_set(struct rte_eth_dev *dev, int mask)
+{
+	bool strip = dev->data->dev_conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP;
+
+	if (!(mask & RTE_ETH_VLAN_STRIP_MASK))
+		return 0;
+	for (uint16_t queue = 0; queue < dev->data->nb_rx_queues; queue++)
+		if (dev->data->rx_queues[queue])
+			vhc_net_vlan_strip(dev->data->rx_queues[queue], strip);
+	return 0;
+}
+
 int
 vhostx_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
 		      unsigned int socket, const struct rte_eth_rxconf *conf,
@@ -51,6 +65,8 @@ vhostx_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
 			 queue, rte_pktmbuf_data_room_size(pool), pool->name);
 		return rc;
 	}
+	vhc_net_vlan_strip(q, (conf->offloads | dev->data->dev_conf.rxmode.offloads) &
+			   RTE_ETH_RX_OFFLOAD_VLAN_STRIP);
 	port->pools[queue] = pool;
 	dev->data->rx_queues[queue] = q;
 	dev->data->scattered_rx = 1;	/* a packet may always be larger than a buffer */

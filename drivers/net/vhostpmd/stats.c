@@ -43,6 +43,8 @@ static const struct counter {
 	{ "guest_notifications_suppressed", NET(notifications_suppressed), ON_BOTH },
 	{ "guest_notifications_error", NET(notifications_failed), ON_BOTH },
 	{ "sw_csum_packets", NET(sw_csum), ON_BOTH },
+	{ "gso_packets", NET(gso), ON_BOTH },
+	{ "sw_gso_packets", NET(sw_gso), ON_TX },
 	{ "mbuf_alloc_failed", NET(no_mbuf), ON_RX },
 	{ "too_long_packets", NET(too_long), ON_TX },
 	{ "bad_offload_packets", NET(bad_offload), ON_TX },

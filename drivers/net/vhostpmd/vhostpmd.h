@@ -25,8 +25,8 @@
 
 /* Shown by dpdk-pmdinfo.py and by every message about a wrong argument. */
 #define VHOSTX_PARAMS \
-	"iface=<path> queues=<1-128> client=<0|1> iommu-support=<0> postcopy-support=<0> " \
-	"tso=<0> linear-buffer=<0> ext-buffer=<0> legacy-ol-flags=<0>"
+	"iface=<path> queues=<1-128> client=<0|1> tso=<0|1> iommu-support=<0> " \
+	"postcopy-support=<0> linear-buffer=<0> ext-buffer=<0> legacy-ol-flags=<0>"
 
 extern int vhostx_logtype;
 
@@ -40,6 +40,7 @@ struct port_args {
 	char path[VHOSTX_PATH_MAX + 1];
 	uint16_t nr_queues;
 	bool is_client;
+	bool has_tso;
 };
 
 /* The part of a ring's counters that `struct rte_eth_stats` has room for. */
@@ -113,6 +114,7 @@ int vhostx_rx_intr_disable(struct rte_eth_dev *dev, uint16_t queue);
 int vhostx_rx_intr_setup(struct rte_eth_dev *dev);
 void vhostx_rx_intr_release(struct rte_eth_dev *dev);
 int vhostx_burst_mode(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_burst_mode *mode);
+int vhostx_vlan_offload_set(struct rte_eth_dev *dev, int mask);
 int vhostx_tx_done_cleanup(void *txq, uint32_t nr_wanted);
 
 /* link.c: the callbacks, with the port as their argument */

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <rte_ether.h>
+
 #define BIT64(n) (UINT64_C(1) << (n))
 
 /* A bit is here when its code and its tests are. */
@@ -18,8 +20,14 @@ static uint64_t
 net_features(uint16_t nr_rings)
 {
 	uint64_t features = BIT64(VIRTIO_NET_F_CSUM_BIT) | BIT64(VIRTIO_NET_F_GUEST_CSUM_BIT) |
-			    BIT64(VIRTIO_NET_F_MTU_BIT) | BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT);
+			    BIT64(VIRTIO_NET_F_MTU_BIT) | BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT) |
+			    VHC_NET_FEATURES_TSO;
 
+	_Static_assert(VHC_NET_FEATURES_TSO ==
+		       (BIT64(VIRTIO_NET_F_GUEST_TSO4_BIT) | BIT64(VIRTIO_NET_F_GUEST_TSO6_BIT) |
+			BIT64(VIRTIO_NET_F_GUEST_ECN_BIT) | BIT64(VIRTIO_NET_F_HOST_TSO4_BIT) |
+			BIT64(VIRTIO_NET_F_HOST_TSO6_BIT) | BIT64(VIRTIO_NET_F_HOST_ECN_BIT)),
+		       "a public header does not name bits");
 	return nr_rings > 2 ? features | BIT64(VIRTIO_NET_F_MQ_BIT) : features;
 }
 
@@ -49,11 +57,55 @@ net_feature_name(unsigned int bit)
 	return bit < VHC_ARRAY_LEN(feature_names) ? feature_names[bit] : NULL;
 }
 
+/* A tag in one piece with an Ethernet header before and something behind it; others stay. */
+static void
+strip_tag(struct rte_mbuf *m)
+{
+	if (m->data_len < NET_FRAME_MIN + sizeof(struct rte_vlan_hdr) || rte_vlan_strip(m) != 0)
+		return;
+	if (m->ol_flags & RTE_MBUF_F_RX_LRO)
+		m->l2_len -= sizeof(struct rte_vlan_hdr);
+}
+
+/* Around the queue's real burst, so that who wants no tags stripped does not even ask. */
+static uint16_t
+pull_stripped(struct vhc_queue *q, void **mbufs, uint16_t n)
+{
+	uint16_t nr = vhc_net_pull_burst(net_queue_of(q))(q, mbufs, n);
+
+	for (uint16_t i = 0; i < nr; i++)
+		strip_tag(mbufs[i]);
+	return nr;
+}
+
 static void
 net_choose_burst(struct net_queue *nq)
 {
-	nq->core.burst = net_is_pull(&nq->core) ? vhc_net_pull_burst(nq) : vhc_net_push_burst(nq);
+	if (!net_is_pull(&nq->core))
+		nq->core.burst = vhc_net_push_burst(nq);
+	else
+		nq->core.burst = nq->vlan_strip ? pull_stripped : vhc_net_pull_burst(nq);
 }
+
+/* 5.1.3.1: segmentation needs the checksum feature of its direction. */
+static uint8_t
+net_tso(const struct vhc_queue *q, uint64_t features)
+{
+	unsigned int csum = VIRTIO_NET_F_GUEST_CSUM_BIT, first = VIRTIO_NET_F_GUEST_TSO4_BIT;
+
+	if (net_is_pull(q)) {
+		csum = VIRTIO_NET_F_CSUM_BIT;
+		first = VIRTIO_NET_F_HOST_TSO4_BIT;
+	}
+	if (!(features & BIT64(csum)))
+		return 0;
+	return features >> first & (NET_TSO_IPV4 | NET_TSO_IPV6 | NET_TSO_ECN);
+}
+
+_Static_assert(VIRTIO_NET_F_GUEST_TSO6_BIT == VIRTIO_NET_F_GUEST_TSO4_BIT + 1 &&
+	       VIRTIO_NET_F_GUEST_ECN_BIT == VIRTIO_NET_F_GUEST_TSO4_BIT + 2 &&
+	       VIRTIO_NET_F_HOST_TSO6_BIT == VIRTIO_NET_F_HOST_TSO4_BIT + 1 &&
+	       VIRTIO_NET_F_HOST_ECN_BIT == VIRTIO_NET_F_HOST_TSO4_BIT + 2, "net_tso()");
 
 /* 5.1.6.1: only a legacy device without MRG_RXBUF has the short header. */
 static void
@@ -69,6 +121,7 @@ net_queue_start(struct vhc_queue *q, uint64_t features)
 	nq->hdr_len = long_hdr ? VIRTIO_NET_HDR_LEN : VIRTIO_NET_HDR_LEN_LEGACY;
 	nq->mergeable = features & BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT);
 	nq->csum = features & BIT64(csum_bit);
+	nq->tso = net_tso(q, features);
 	net_choose_burst(nq);
 }
 
@@ -128,6 +181,17 @@ vhc_net_pull_setup(struct vhc_queue *q, const struct vhc_net_pull_conf *conf)
 	net_choose_burst(nq);
 	vhc_queue_resume(q);
 	return 0;
+}
+
+VHC_API void
+vhc_net_vlan_strip(struct vhc_queue *q, bool on)
+{
+	struct net_queue *nq = net_queue_of(q);
+
+	vhc_queue_pause(q);
+	nq->vlan_strip = on;
+	net_choose_burst(nq);
+	vhc_queue_resume(q);
 }
 
 void

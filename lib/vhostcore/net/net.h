@@ -23,6 +23,11 @@
 #define NET_FRAME_MIN 14		/* an Ethernet header */
 #define NET_FRAME_MAX (65535 + 14 + 4)	/* an IP packet, Ethernet, a VLAN tag */
 
+/* Kinds of segmentation, in the order of their feature bits in each direction (5.1.3). */
+#define NET_TSO_IPV4	1
+#define NET_TSO_IPV6	2
+#define NET_TSO_ECN	4
+
 struct net_queue {
 	struct vhc_queue core;
 
@@ -34,6 +39,8 @@ struct net_queue {
 	bool mergeable;		/* push: a packet may span chains */
 	bool csum;		/* pull: CSUM negotiated; push: GUEST_CSUM negotiated */
 	bool csum_flags;	/* pull: leave checksums to the application */
+	uint8_t tso;		/* NET_TSO_*: pull: what the guest may send; push: what it takes */
+	bool vlan_strip;	/* pull: tags move into the mbuf */
 
 	/* written by the poller, read by anyone */
 	struct vhc_net_stats stats VHC_ALIGNED;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * offload.c - checksum work that is not a plain copy.
+ * offload.c - checksums and VLAN tags: work that is not a plain copy.
  *
  * Knows:   virtio 1.2 5.1.6.2 and 5.1.6.4, Internet checksums.
  * Trusts:  nothing in a guest's header.
@@ -18,25 +18,26 @@
 #define CSUM_OFFSET_UDP offsetof(struct rte_udp_hdr, dgram_cksum)
 
 /*
- * The ones' complement sum of everything from `from` on. rte_raw_cksum_mbuf() would do but for one
+ * The ones' complement sum of `len` bytes from `from` on. rte_raw_cksum_mbuf() would do but for one
  * thing: DPDK 22.11 loses the carries of a segment that begins at an odd place.
  */
 static uint16_t
-mbuf_sum(const struct rte_mbuf *m, uint32_t from)
+mbuf_sum(const struct rte_mbuf *m, uint32_t from, uint32_t len)
 {
 	uint32_t sum = 0, done = 0;
 
-	for (; m; m = m->next) {
-		uint32_t len = m->data_len;
+	for (; m && done < len; m = m->next) {
+		uint32_t here;
 		uint16_t part;
 
-		if (from >= len) {
-			from -= len;
+		if (from >= m->data_len) {
+			from -= m->data_len;
 			continue;
 		}
-		part = rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, from), len - from);
+		here = RTE_MIN(m->data_len - from, len - done);
+		part = rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, from), here);
 		sum += done & 1 ? rte_bswap16(part) : part;
-		done += len - from;
+		done += here;
 		from = 0;
 	}
 	sum = (sum & 0xffff) + (sum >> 16);
@@ -73,7 +74,7 @@ csum_final(uint16_t sum, uint16_t csum_offset)
 static void
 csum_finish(struct net_queue *nq, struct rte_mbuf *m, uint16_t start, uint16_t offset)
 {
-	uint16_t sum = mbuf_sum(m, start);
+	uint16_t sum = mbuf_sum(m, start, m->pkt_len - start);
 
 	mbuf_put16(m, (uint32_t)start + offset, csum_final(sum, offset));
 	stats_add(&nq->stats.sw_csum, 1);
@@ -84,8 +85,12 @@ vhc_net_offload_pulled(struct net_queue *nq, const struct virtio_net_hdr *hdr, s
 {
 	uint16_t start = le16_get(hdr->csum_start), offset = le16_get(hdr->csum_offset);
 
-	if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE)
-		return RING_FAULT_GSO_OFF;
+	if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+		enum ring_fault fault = vhc_net_gso_pulled(nq, hdr, m);
+
+		if (fault != RING_FAULT_NONE)
+			return fault;
+	}
 	if (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
 		return RING_FAULT_NONE;	/* 5.1.6.2: the other flags mean nothing from a driver */
 	if ((uint32_t)start + offset + sizeof(uint16_t) > m->pkt_len)
@@ -100,46 +105,59 @@ vhc_net_offload_pulled(struct net_queue *nq, const struct virtio_net_hdr *hdr, s
 /* ---- host to guest -------------------------------------------------------------------------- */
 
 struct l4_claim {
-	uint32_t start;		/* of the L4 header */
+	uint32_t start;		/* of the L4 header, in the head */
 	uint16_t offset;	/* of its checksum */
+	uint8_t proto;
 	bool ipv6;
 };
 
 static bool
-l4_claim_of(const struct rte_mbuf *m, struct l4_claim *l4)
+l4_claim_of(const struct rte_mbuf *m, const struct offload_head *head, struct l4_claim *l4)
 {
-	l4->start = (uint32_t)m->l2_len + m->l3_len;
-	l4->ipv6 = m->ol_flags & RTE_MBUF_F_TX_IPV6;
-	switch (m->ol_flags & RTE_MBUF_F_TX_L4_MASK) {
-	case RTE_MBUF_F_TX_TCP_CKSUM:
-		l4->offset = CSUM_OFFSET_TCP;
-		break;
-	case RTE_MBUF_F_TX_UDP_CKSUM:
-		l4->offset = CSUM_OFFSET_UDP;
-		break;
-	default:
+	uint64_t kind = m->ol_flags & RTE_MBUF_F_TX_L4_MASK;
+
+	/* To ask for segments is to ask for their checksums. */
+	if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) || kind == RTE_MBUF_F_TX_TCP_CKSUM)
+		*l4 = (struct l4_claim){ .offset = CSUM_OFFSET_TCP, .proto = IPPROTO_TCP };
+	else if (kind == RTE_MBUF_F_TX_UDP_CKSUM)
+		*l4 = (struct l4_claim){ .offset = CSUM_OFFSET_UDP, .proto = IPPROTO_UDP };
+	else
 		return false;
-	}
+	l4->start = head->l2_len + m->l3_len;
+	l4->ipv6 = m->ol_flags & RTE_MBUF_F_TX_IPV6;
 	return m->l3_len >=
 		       (l4->ipv6 ? sizeof(struct rte_ipv6_hdr) : sizeof(struct rte_ipv4_hdr)) &&
-	       l4->start + l4->offset + sizeof(uint16_t) <= OFFLOAD_HEAD_MAX &&
-	       l4->start + l4->offset + sizeof(uint16_t) <= m->pkt_len;
+	       l4->start + l4->offset + sizeof(uint16_t) <= head->len;
 }
 
 static uint16_t
-pseudo_header_sum(const struct rte_mbuf *m, const struct offload_head *head, bool ipv6)
+pseudo_header_sum(const struct offload_head *head, const struct l4_claim *l4)
 {
-	const void *l3 = head->bytes + m->l2_len;
+	const void *l3 = head->bytes + head->l2_len;
+	struct rte_ipv6_hdr ip;
+	uint32_t l3_len = l4->start - head->l2_len;
 
-	return ipv6 ? rte_ipv6_phdr_cksum(l3, 0) : rte_ipv4_phdr_cksum(l3, 0);
+	if (!l4->ipv6)
+		return rte_ipv4_phdr_cksum(l3, 0);
+	/* RFC 8200 8.1: extension headers are not part of it. */
+	memcpy(&ip, l3, sizeof(ip));
+	ip.proto = l4->proto;
+	ip.payload_len = rte_cpu_to_be_16((uint16_t)(rte_be_to_cpu_16(ip.payload_len) -
+						     (l3_len - sizeof(ip))));
+	return rte_ipv6_phdr_cksum(&ip, 0);
 }
 
-/* The whole checksum. Whatever the mbuf has in the field now is taken out of the sum again. */
+/* The whole checksum, over a field of zero. */
 static uint16_t
-l4_csum(struct rte_mbuf *m, const struct l4_claim *l4, uint16_t field, uint16_t pseudo)
+l4_csum(const struct rte_mbuf *m, const struct offload_head *head, const struct l4_claim *l4,
+	uint16_t pseudo)
 {
-	uint32_t total = (uint32_t)mbuf_sum(m, l4->start) + (uint16_t)~field + pseudo;
+	uint32_t in_head = head->len - l4->start;
+	uint16_t rest = mbuf_sum(m, head->from, head->rest);
+	uint32_t total = pseudo;
 
+	total += rte_raw_cksum(head->bytes + l4->start, in_head);
+	total += in_head & 1 ? rte_bswap16(rest) : rest;
 	total = (total & 0xffff) + (total >> 16);
 	total = (total & 0xffff) + (total >> 16);
 	return csum_final((uint16_t)total, l4->offset);
@@ -147,24 +165,24 @@ l4_csum(struct rte_mbuf *m, const struct l4_claim *l4, uint16_t field, uint16_t 
 
 /* 5.1.6.4.1: NEEDS_CSUM comes with the pseudo header's sum in the field. */
 static bool
-prepare_l4(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head)
+prepare_l4(struct net_queue *nq, const struct rte_mbuf *m, struct offload_head *head)
 {
 	struct l4_claim l4;
-	uint16_t field, pseudo;
+	uint16_t field = 0, pseudo;
 	uint8_t *at;
 
-	if (!l4_claim_of(m, &l4))
+	if (!l4_claim_of(m, head, &l4))
 		return false;
 	at = head->bytes + l4.start + l4.offset;
-	pseudo = pseudo_header_sum(m, head, l4.ipv6);
-	memcpy(&field, at, sizeof(field));
+	pseudo = pseudo_header_sum(head, &l4);
+	memcpy(at, &field, sizeof(field));
 	if (nq->csum) {
 		head->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		head->hdr.csum_start = le16_put((uint16_t)l4.start);
 		head->hdr.csum_offset = le16_put(l4.offset);
 		field = pseudo;
 	} else {
-		field = l4_csum(m, &l4, field, pseudo);
+		field = l4_csum(m, head, &l4, pseudo);
 		stats_add(&nq->stats.sw_csum, 1);
 	}
 	memcpy(at, &field, sizeof(field));
@@ -174,15 +192,29 @@ prepare_l4(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head)
 static bool
 prepare_ip(const struct rte_mbuf *m, struct offload_head *head)
 {
-	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(head->bytes + m->l2_len);
-	uint32_t len = (uint32_t)m->l2_len + m->l3_len;
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(head->bytes + head->l2_len);
 
-	if (m->l3_len < sizeof(*ip) || len > OFFLOAD_HEAD_MAX || len > m->pkt_len ||
+	if (m->l3_len < sizeof(*ip) || head->l2_len + m->l3_len > head->len ||
 	    rte_ipv4_hdr_len(ip) > m->l3_len)
 		return false;
 	ip->hdr_checksum = 0;
 	ip->hdr_checksum = rte_ipv4_cksum(ip);
 	return true;
+}
+
+bool
+vhc_net_offload_sums(struct net_queue *nq, const struct rte_mbuf *m, struct offload_head *head)
+{
+	bool is_tso = m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
+	bool ip = m->ol_flags & RTE_MBUF_F_TX_IP_CKSUM;
+
+	/* Segmentation changes the length in an IPv4 header, whatever the application asked. */
+	if (is_tso)
+		ip = !(m->ol_flags & RTE_MBUF_F_TX_IPV6);
+	/* The IP header first: the pseudo header does not cover its checksum. */
+	if (ip && !prepare_ip(m, head))
+		return false;
+	return !(is_tso || (m->ol_flags & RTE_MBUF_F_TX_L4_MASK)) || prepare_l4(nq, m, head);
 }
 
 /* The packet's first bytes, gathered over its segments. */
@@ -194,19 +226,35 @@ head_copy(const struct rte_mbuf *m, struct offload_head *head)
 
 	if (bytes != head->bytes)
 		memcpy(head->bytes, bytes, want);
-	head->len = want;
+	head->len = head->from = want;
+	head->rest = m->pkt_len - want;
+	head->l2_len = m->l2_len;
+}
+
+/* IEEE 802.1Q 9.3: the tag goes behind the two addresses. */
+static void
+head_insert_tag(const struct rte_mbuf *m, struct offload_head *head)
+{
+	const uint32_t at = 2 * RTE_ETHER_ADDR_LEN;
+	const uint16_t tag[] = {
+		rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN), rte_cpu_to_be_16(m->vlan_tci),
+	};
+
+	memmove(head->bytes + at + sizeof(tag), head->bytes + at, head->len - at);
+	memcpy(head->bytes + at, tag, sizeof(tag));
+	head->len += sizeof(tag);
+	head->l2_len += sizeof(tag);
 }
 
 bool
 vhc_net_offload_prepare(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head)
 {
-	uint64_t flags = m->ol_flags;
-
-	if (flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG))
+	if (m->ol_flags & RTE_MBUF_F_TX_UDP_SEG)
 		return false;
 	head_copy(m, head);
-	/* The IP header first: the pseudo header does not cover its checksum. */
-	if ((flags & RTE_MBUF_F_TX_IP_CKSUM) && !prepare_ip(m, head))
+	if (m->ol_flags & RTE_MBUF_F_TX_VLAN)
+		head_insert_tag(m, head);
+	if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !vhc_net_gso_prepare(nq, m, head))
 		return false;
-	return !(flags & RTE_MBUF_F_TX_L4_MASK) || prepare_l4(nq, m, head);
+	return head->nr_segments > 0 || vhc_net_offload_sums(nq, m, head);
 }

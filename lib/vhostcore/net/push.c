@@ -146,7 +146,7 @@ enum push_result {
 	PUSH_FULL,	/* nothing was consumed */
 };
 
-/* Most buffers one packet may need. Tiny ones beyond that are the guest's own fault. */
+/* Most buffers one mbuf may need. Tiny ones beyond that are the guest's own fault. */
 #define PUSH_BUFFERS_MAX 1024
 
 /* A chain with part of the packet in it, not given yet: the next ones may not suffice. */
@@ -156,7 +156,7 @@ struct push_filled {
 	uint32_t len;
 };
 
-/* A packet being written over one or more chains. */
+/* An mbuf being written: one packet or, in segments, several; each over one or more chains. */
 struct push_writer {
 	struct net_queue *nq;
 	struct chain first;	/* kept: its header is completed last */
@@ -164,8 +164,9 @@ struct push_writer {
 	struct chain *current;
 	struct chain_pos pos;
 	uint32_t in_current;	/* bytes written to the current chain */
-	struct ring_mark mark;	/* before the packet's first chain */
+	struct ring_mark mark;	/* before the mbuf's first chain */
 	uint16_t nr_buffers;	/* of the packet */
+	uint16_t nr_filled;	/* buffers of all packets */
 	struct push_filled filled[PUSH_BUFFERS_MAX];
 };
 
@@ -194,42 +195,64 @@ push_take(struct push_writer *w, struct chain *c)
 }
 
 static void
+push_add_filled(struct push_writer *w, const struct chain *c, uint32_t len)
+{
+	w->filled[w->nr_filled++] = (struct push_filled){
+		.id = c->id,
+		.nr_slots = c->nr_slots,
+		.len = len,
+	};
+}
+
+static void
 push_finish_chain(struct push_writer *w)
 {
 	if (!w->current)
 		return;
-	w->filled[w->nr_buffers - 1] = (struct push_filled){
-		.id = w->current->id,
-		.nr_slots = w->current->nr_slots,
-		.len = w->in_current,
-	};
+	push_add_filled(w, w->current, w->in_current);
 	w->current = NULL;
 }
 
 /*
- * Go on in the next chain. A bad one before the packet has begun is given back for good, so that
- * it cannot be met again; one in the middle counts as a buffer with nothing in it, because the
- * driver will count it too.
+ * A bad chain between packets. Before the first it is given back for good, so that it cannot be met
+ * again; later it waits its turn behind the buffers that are not given yet.
+ */
+static void
+push_pass_over(struct push_writer *w, const struct chain *c)
+{
+	struct ring *r = &w->nq->core.ring;
+
+	if (w->nr_filled) {
+		push_add_filled(w, c, 0);
+		return;
+	}
+	ring_give(r, r->kind, c->id, 0, c->nr_slots);
+	w->mark = ring_mark(r);
+}
+
+/*
+ * Go on in the next chain. A bad one in the middle of a packet counts as a buffer with nothing in
+ * it, because the driver will count it too.
  */
 static enum push_result
 push_next_chain(struct push_writer *w)
 {
-	struct ring *r = &w->nq->core.ring;
 	struct chain *c = w->nr_buffers ? &w->more : &w->first;
 	enum take taken;
 
 	push_finish_chain(w);
-	if (w->nr_buffers == PUSH_BUFFERS_MAX || (w->nr_buffers && !w->nq->mergeable))
+	if (w->nr_buffers && !w->nq->mergeable)
 		return PUSH_DROPPED;
 	for (;;) {
+		if (w->nr_filled == PUSH_BUFFERS_MAX)
+			return PUSH_DROPPED;
 		taken = push_take(w, c);
 		/* If the whole ring is not enough, it never will be. */
 		if (taken == TAKE_EMPTY)
 			return w->nr_buffers == r->size ? PUSH_DROPPED : PUSH_FULL;
 		if (taken == TAKE_OK || w->nr_buffers)
 			break;
-		ring_give(r, r->kind, c->id, 0, c->nr_slots);
-		w->mark = ring_mark(r);
+		push_pass_over(w, c);
 	}
 	w->nr_buffers++;
 	w->current = c;
@@ -260,30 +283,10 @@ push_bytes(struct push_writer *w, const uint8_t *src, uint32_t len)
 	return PUSH_DONE;
 }
 
-static enum push_result
-push_packet(struct push_writer *w, const struct rte_mbuf *m, const struct offload_head *head)
-{
-	enum push_result result = push_bytes(w, (const uint8_t *)&head->hdr, w->nq->hdr_len);
-	uint32_t skip = head->len;
-
-	if (result == PUSH_DONE)
-		result = push_bytes(w, head->bytes, head->len);
-	for (; m && result == PUSH_DONE; m = m->next) {
-		uint32_t skipped = RTE_MIN(skip, (uint32_t)m->data_len);
-
-		skip -= skipped;
-		result = push_bytes(w, rte_pktmbuf_mtod_offset(m, const uint8_t *, skipped),
-				    m->data_len - skipped);
-	}
-	return result;
-}
-
 /* num_buffers is known only now. The header may lie in pieces, so it is found again. */
 static void
-push_complete(struct push_writer *w)
+push_end_packet(struct push_writer *w)
 {
-	struct ring *r = &w->nq->core.ring;
-
 	push_finish_chain(w);
 	if (w->nr_buffers > 1) {
 		struct chain_pos pos = chain_writable(&w->first);
@@ -293,7 +296,74 @@ push_complete(struct push_writer *w)
 		chain_copy_out(&pos, before, sizeof(before));
 		chain_copy_in(&pos, &nr_buffers, sizeof(nr_buffers));
 	}
-	for (uint16_t i = 0; i < w->nr_buffers; i++)
+	w->nr_buffers = 0;
+}
+
+static enum push_result
+push_packet(struct push_writer *w, const struct rte_mbuf *m, const struct offload_head *head)
+{
+	enum push_result result = push_bytes(w, (const uint8_t *)&head->hdr, w->nq->hdr_len);
+	uint32_t skip = head->from, left = head->rest;
+
+	if (result == PUSH_DONE)
+		result = push_bytes(w, head->bytes, head->len);
+	for (; m && left && result == PUSH_DONE; m = m->next) {
+		uint32_t skipped = RTE_MIN(skip, (uint32_t)m->data_len);
+		uint32_t part = RTE_MIN(left, m->data_len - skipped);
+
+		skip -= skipped;
+		left -= part;
+		result = push_bytes(w, rte_pktmbuf_mtod_offset(m, const uint8_t *, skipped), part);
+	}
+	if (result == PUSH_DONE)
+		push_end_packet(w);
+	return result;
+}
+
+/*
+ * All segments or none, so that a full ring can be waited for. But what may not fit even an empty
+ * ring - drivers without indirect tables take two descriptors a buffer - is not waited for.
+ */
+static enum push_result
+push_segments(struct push_writer *w, const struct rte_mbuf *m, const struct offload_head *whole)
+{
+	enum push_result result = PUSH_DONE;
+
+	if (whole->nr_segments > w->nq->core.ring.size / 2)
+		return PUSH_DROPPED;
+	for (uint16_t i = 0; i < whole->nr_segments && result == PUSH_DONE; i++) {
+		struct offload_head segment;
+
+		vhc_net_gso_segment(w->nq, m, whole, i, &segment);
+		result = push_packet(w, m, &segment);
+	}
+	return result;
+}
+
+static void
+push_count(struct net_queue *nq, const struct rte_mbuf *m, const struct offload_head *head)
+{
+	uint32_t len = offload_frame_len(head);
+	uint8_t dst[6];
+	const uint8_t *frame = rte_pktmbuf_read(m, 0, sizeof(dst), dst);
+
+	if (!head->nr_segments) {
+		stats_one(&nq->stats, frame, len);
+		stats_add(&nq->stats.gso, head->hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE);
+		return;
+	}
+	stats_add(&nq->stats.sw_gso, 1);
+	for (uint16_t i = 0; i < head->nr_segments; i++)
+		stats_one(&nq->stats, frame, vhc_net_gso_segment_len(m, head, i));
+}
+
+/* Everything is in place: the buffers are the driver's. */
+static void
+push_complete(struct push_writer *w)
+{
+	struct ring *r = &w->nq->core.ring;
+
+	for (uint16_t i = 0; i < w->nr_filled; i++)
 		ring_give(r, r->kind, w->filled[i].id, w->filled[i].len, w->filled[i].nr_slots);
 }
 
@@ -301,14 +371,21 @@ push_complete(struct push_writer *w)
 static bool
 push_prepare(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head)
 {
+	uint32_t tag_len = m->ol_flags & RTE_MBUF_F_TX_VLAN ? RTE_VLAN_HLEN : 0;
+
 	head->hdr = (struct virtio_net_hdr){
 		.flags = push_flags(nq->csum, m),
 		.num_buffers = le16_put(1),
 	};
-	head->len = 0;
-	if (m->pkt_len < NET_FRAME_MIN || m->pkt_len > NET_FRAME_MAX) {
-		stats_add(m->pkt_len < NET_FRAME_MIN ? &nq->stats.too_short : &nq->stats.too_long,
-			  1);
+	head->len = head->from = 0;
+	head->rest = m->pkt_len;
+	head->nr_segments = 0;
+	if (m->pkt_len < NET_FRAME_MIN) {
+		stats_add(&nq->stats.too_short, 1);
+		return false;
+	}
+	if (m->pkt_len > NET_FRAME_MAX - tag_len) {
+		stats_add(&nq->stats.too_long, 1);
 		return false;
 	}
 	if ((m->ol_flags & OFFLOAD_TX_FLAGS) && !vhc_net_offload_prepare(nq, m, head)) {
@@ -324,18 +401,20 @@ push_one(struct net_queue *nq, struct rte_mbuf *m)
 	struct offload_head head;
 	struct push_writer w;
 	enum push_result result;
-	uint8_t dst[6];
 
 	if (!push_prepare(nq, m, &head))
 		return PUSH_DROPPED;
 	w.nq = nq;
 	w.current = NULL;
 	w.mark = ring_mark(&nq->core.ring);
-	w.nr_buffers = 0;
-	result = push_packet(&w, m, &head);
+	w.nr_buffers = w.nr_filled = 0;
+	if (head.nr_segments)
+		result = push_segments(&w, m, &head);
+	else
+		result = push_packet(&w, m, &head);
 	if (result == PUSH_DONE) {
 		push_complete(&w);
-		stats_one(&nq->stats, rte_pktmbuf_read(m, 0, sizeof(dst), dst), m->pkt_len);
+		push_count(nq, m, &head);
 		return PUSH_DONE;
 	}
 	ring_untake(&nq->core.ring, w.mark);

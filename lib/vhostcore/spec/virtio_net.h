@@ -39,6 +39,9 @@
 
 /* 5.1.6 struct virtio_net_hdr.gso_type */
 #define VIRTIO_NET_HDR_GSO_NONE		0
+#define VIRTIO_NET_HDR_GSO_TCPV4	1
+#define VIRTIO_NET_HDR_GSO_TCPV6	4
+#define VIRTIO_NET_HDR_GSO_ECN		0x80	/* added to one of the others */
 
 struct virtio_net_hdr {
 	uint8_t flags;

@@ -165,8 +165,9 @@ static void
 tell_everywhere(const struct lie *lie, uint64_t features, bool is_push)
 {
 	uint64_t indirect = lie->fault == RING_FAULT_INDIRECT_OFF ? 0 : RIG_INDIRECT;
+	uint64_t tso = lie->fault == RING_FAULT_GSO_BAD ? RIG_HOST_TSO4 : 0;
 	const struct net_rig_conf conf = {
-		.features = RIG_MODERN | RIG_CSUM | indirect | features,
+		.features = RIG_MODERN | RIG_CSUM | indirect | tso | features,
 	};
 
 	for (uint16_t position = 0; position < NR_CHAINS; position++) {

@@ -1,0 +1,683 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_gso.c - TCP packets of up to 64 KiB: believed from a guest, passed on to one, or cut.
+ */
+#define _GNU_SOURCE 1
+
+#include "model/packet.h"
+
+static struct net_rig rig;
+static struct packet packet;
+
+#define TCP_FIN	0x01
+#define TCP_PSH	0x08
+#define TCP_ACK	0x10
+#define TCP_CWR	0x80
+#define RIG_HOST_TSO	(RIG_CSUM | RIG_HOST_TSO4 | RIG_HOST_TSO6 | RIG_HOST_ECN)
+#define RIG_GUEST_TSO	(RIG_GUEST_CSUM | RIG_GUEST_TSO4 | RIG_GUEST_TSO6 | RIG_GUEST_ECN)
+
+static uint8_t *
+tcp_flags(struct packet *p)
+{
+	return &p->bytes[l4_at(p) + 13];
+}
+
+static void
+make_tcp(bool ipv6, uint32_t options, uint32_t payload_len)
+{
+	const struct packet_spec spec = {
+		.ipv6 = ipv6, .proto = PROTO_TCP, .payload_len = payload_len, .seed = payload_len,
+		.vlan = options & 1,
+		.l3_options = options & 2 ? 16 : 0,
+		.l4_options = options & 4 ? 12 : 0,
+	};
+
+	packet_make(&packet, &spec);
+}
+
+static struct virtio_net_hdr
+header_of(const struct packet *p, uint16_t gso_size)
+{
+	return (struct virtio_net_hdr){
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.gso_type = p->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4,
+		.gso_size = le16_put(gso_size),
+		.hdr_len = le16_put((uint16_t)headers_len(p)),
+		.csum_start = le16_put((uint16_t)l4_at(p)),
+		.csum_offset = le16_put((uint16_t)p->csum_offset),
+	};
+}
+
+/* ---- guest to host -------------------------------------------------------------------------- */
+
+/* What one packet comes to: an mbuf, or NULL and a fault of this kind more. */
+static struct rte_mbuf *
+pull_one_of(const struct virtio_net_hdr *hdr, uint32_t cut)
+{
+	struct used_entry used;
+	struct rte_mbuf *m;
+	uint16_t nr;
+
+	packet_send(&rig, hdr, &packet, cut);
+	nr = vhc_net_pull(rig.pull, &m, 1);
+	CHECK(driver_collect(&rig.tx, &used));
+	CHECK_EQ(used.len, 0);
+	return nr ? m : NULL;
+}
+
+static void
+expect_refused(const struct virtio_net_hdr *hdr, enum ring_fault fault)
+{
+	uint64_t before = vhc_queue_faults(rig.pull, fault), all = rig_nr_faults(rig.pull);
+
+	CHECK(!pull_one_of(hdr, 0));
+	CHECK_EQ(vhc_queue_faults(rig.pull, fault), before + 1);
+	CHECK_EQ(rig_nr_faults(rig.pull), all + 1);
+}
+
+static void
+expect_whole(const struct virtio_net_hdr *hdr, uint32_t cut, bool csum_flags)
+{
+	struct rte_mbuf *m;
+
+	put16(packet.bytes + field_at(&packet), pseudo_sum(&packet));
+	m = pull_one_of(hdr, cut);
+	CHECK(m);
+	CHECK_EQ(m->ol_flags, RTE_MBUF_F_RX_LRO | (csum_flags ? RTE_MBUF_F_RX_L4_CKSUM_NONE : 0));
+	CHECK_EQ(m->tso_segsz, le16_get(hdr->gso_size));
+	CHECK_EQ(m->l2_len, packet.l2_len);
+	CHECK_EQ(m->l3_len, packet.l3_len);
+	CHECK_EQ(m->l4_len, packet.l4_len);
+	if (!csum_flags)
+		put16(packet.bytes + field_at(&packet), l4_checksum(&packet));
+	packet_take(m, &packet);
+}
+
+static void
+pull_sizes(uint16_t room, bool csum_flags)
+{
+	static const uint32_t sizes[] = { 1, 100, 1448, 1449, 9000, 65000, 65400 };
+	const struct net_rig_conf conf = {
+		.features = RIG_MODERN | RIG_HOST_TSO, .room = room, .csum_flags = csum_flags,
+		.nr_mbufs = room > 2048 ? 63 : 4095,
+	};
+
+	net_rig_open(&rig, &conf);
+	for (uint32_t i = 0; i < 16; i++)
+		for (size_t s = 0; s < VHC_ARRAY_LEN(sizes); s++) {
+			struct virtio_net_hdr hdr;
+
+			make_tcp(i & 8, i & 7, sizes[s]);
+			hdr = header_of(&packet, 1448);
+			expect_whole(&hdr, i & 1 ? 33 : 0, csum_flags);
+		}
+	CHECK_EQ(rig_nr_faults(rig.pull), 0);
+	CHECK_EQ(rig_stats(rig.pull).gso, 16 * VHC_ARRAY_LEN(sizes));
+	net_rig_close(&rig);
+}
+
+/* Also with headers over many mbufs. */
+static void
+test_pulled_whole(void)
+{
+	pull_sizes(2048, true);
+	pull_sizes(2048, false);
+	pull_sizes(65400, true);
+	pull_sizes(17, true);
+	pull_sizes(33, false);
+}
+
+/* Every gso_type there could be, with every set of features. */
+static void
+test_only_what_was_negotiated(void)
+{
+	for (uint64_t set = 0; set < 16; set++) {
+		uint64_t tso = (set & 7) << VIRTIO_NET_F_HOST_TSO4_BIT;
+		const struct net_rig_conf conf = {
+			.features = RIG_MODERN | tso | (set & 8 ? RIG_CSUM : 0),
+		};
+
+		net_rig_open(&rig, &conf);
+		for (unsigned int type = 1; type < 256; type++) {
+			bool is_4 = (type & 0x7f) == 1 && (set & 1);
+			bool is_6 = (type & 0x7f) == 4 && (set & 2);
+			struct virtio_net_hdr hdr;
+			struct rte_mbuf *m;
+
+			make_tcp((type & 0x7f) == 4, 0, 100);
+			hdr = header_of(&packet, 50);
+			hdr.gso_type = (uint8_t)type;
+			/* Without CSUM, no header means anything (5.1.6.2). */
+			if ((set & 8) && !((is_4 || is_6) && (!(type & 0x80) || (set & 4)))) {
+				expect_refused(&hdr, RING_FAULT_GSO_OFF);
+				continue;
+			}
+			m = pull_one_of(&hdr, 0);
+			CHECK(m);
+			CHECK_EQ(!!(m->ol_flags & RTE_MBUF_F_RX_LRO), !!(set & 8));
+			rte_pktmbuf_free(m);
+		}
+		net_rig_close(&rig);
+	}
+}
+
+/* hdr_len is a hint, and whatever it says is as good as the truth; the others must be true. */
+static void
+test_every_field_at_every_edge(void)
+{
+	static const uint16_t hints[] = { 0, 1, 13, 53, 54, 55, 154, 155, 0x7fff, 0xffff };
+	const struct net_rig_conf conf = { .features = RIG_MODERN | RIG_HOST_TSO };
+	struct virtio_net_hdr hdr;
+
+	net_rig_open(&rig, &conf);
+	make_tcp(false, 0, 100);
+	for (size_t i = 0; i < VHC_ARRAY_LEN(hints); i++) {
+		hdr = header_of(&packet, 50);
+		hdr.hdr_len = le16_put(hints[i]);
+		expect_whole(&hdr, 0, false);
+		hdr.gso_size = le16_put(hints[i]);
+		if (hints[i])
+			expect_whole(&hdr, 0, false);
+		else
+			expect_refused(&hdr, RING_FAULT_GSO_BAD);
+		hdr = header_of(&packet, 50);
+		hdr.csum_start = le16_put(hints[i]);
+		expect_refused(&hdr, RING_FAULT_GSO_BAD);
+		hdr = header_of(&packet, 50);
+		hdr.csum_offset = le16_put(hints[i]);
+		expect_refused(&hdr, RING_FAULT_GSO_BAD);
+	}
+	for (unsigned int flags = 0; flags < 256; flags += 2) {
+		hdr = header_of(&packet, 50);
+		hdr.flags = (uint8_t)flags;
+		expect_refused(&hdr, RING_FAULT_GSO_BAD);
+	}
+	net_rig_close(&rig);
+}
+
+/* What the mbuf still holds of the packet before, which was longer, makes no header whole. */
+static void
+test_headers_cut_off_anywhere(void)
+{
+	const struct net_rig_conf conf = { .features = RIG_MODERN | RIG_HOST_TSO };
+
+	net_rig_open(&rig, &conf);
+	for (uint32_t i = 0; i < 16; i++) {
+		uint32_t whole_len;
+
+		make_tcp(i & 8, i & 7, 100);
+		whole_len = packet.len;
+		for (uint32_t len = NET_FRAME_MIN; len < whole_len; len++) {
+			struct virtio_net_hdr hdr = header_of(&packet, 50);
+			struct rte_mbuf *m;
+
+			packet.len = len;
+			if (len <= headers_len(&packet)) {
+				expect_refused(&hdr, RING_FAULT_GSO_BAD);
+				continue;
+			}
+			m = pull_one_of(&hdr, 0);
+			CHECK(m);
+			rte_pktmbuf_free(m);
+		}
+	}
+	net_rig_close(&rig);
+}
+
+/* One byte of honest headers changed; what it stands for is in the comment. */
+static void
+test_headers_that_lie(void)
+{
+	static const struct {
+		bool ipv6;
+		uint8_t at, value;
+	} lies[] = {
+		{ false, 12, 0x86 },		/* no EtherType of IP */
+		{ false, 14, 0x44 },		/* IHL 4 */
+		{ false, 14, 0x40 },		/* IHL 0 */
+		{ false, 14, 0x4f },		/* IHL 15: the TCP header is elsewhere */
+		{ false, 14, 0x65 },		/* version 6 */
+		{ false, 20, 0x20 },		/* more fragments */
+		{ false, 21, 0x01 },		/* a later fragment */
+		{ false, 23, PROTO_UDP },
+		{ false, 23, 4 },		/* IP in IP */
+		{ false, 46, 0x40 },		/* data offset 4 */
+		{ false, 46, 0x00 },		/* data offset 0 */
+		{ true, 13, 0x00 },		/* no EtherType of IP */
+		{ true, 20, PROTO_UDP },
+		{ true, 20, 44 },		/* a fragment header */
+		{ true, 20, 60 },		/* an extension header where TCP is */
+		{ true, 66, 0x40 },		/* data offset 4 */
+	};
+	const struct net_rig_conf conf = { .features = RIG_MODERN | RIG_HOST_TSO };
+
+	net_rig_open(&rig, &conf);
+	for (size_t i = 0; i < VHC_ARRAY_LEN(lies); i++) {
+		struct virtio_net_hdr hdr;
+
+		make_tcp(lies[i].ipv6, 0, 100);
+		hdr = header_of(&packet, 50);
+		packet.bytes[lies[i].at] = lies[i].value;
+		expect_refused(&hdr, RING_FAULT_GSO_BAD);
+		/* ... and the other protocol's type for it. */
+		make_tcp(lies[i].ipv6, 0, 100);
+		hdr.gso_type ^= VIRTIO_NET_HDR_GSO_TCPV4 ^ VIRTIO_NET_HDR_GSO_TCPV6;
+		expect_refused(&hdr, RING_FAULT_GSO_BAD);
+	}
+	net_rig_close(&rig);
+}
+
+/* Whatever is delivered as one to be cut, can be cut. */
+static void
+test_random_headers(void)
+{
+	const struct net_rig_conf conf = { .features = RIG_MODERN | RIG_HOST_TSO, .room = 90 };
+	unsigned int nr_whole = 0;
+
+	net_rig_open(&rig, &conf);
+	for (unsigned int i = 0; i < 20000; i++) {
+		struct virtio_net_hdr hdr;
+		struct rte_mbuf *m;
+
+		make_tcp(random_below(2), random_below(8), random_below(200));
+		hdr = header_of(&packet, 50);
+		for (unsigned int n = random_below(4); n; n--)
+			packet.bytes[random_below(80)] = (uint8_t)random_next();
+		packet.len = NET_FRAME_MIN + random_below(packet.len - NET_FRAME_MIN);
+		m = pull_one_of(&hdr, random_below(2) * (1 + random_below(20)));
+		if (!m)
+			continue;
+		nr_whole++;
+		CHECK(m->ol_flags & RTE_MBUF_F_RX_LRO);
+		CHECK((uint32_t)m->l2_len + m->l3_len + m->l4_len < m->pkt_len);
+		rte_pktmbuf_free(m);
+	}
+	CHECK(nr_whole > 1000);
+	CHECK_EQ(vhc_queue_faults(rig.pull, RING_FAULT_GSO_BAD), 20000 - nr_whole);
+	net_rig_close(&rig);
+}
+
+/* ---- host to guest -------------------------------------------------------------------------- */
+
+#define BUFFER_LEN 2100
+
+static struct rte_mbuf *
+tso_mbuf(uint32_t seg_len, uint16_t segsz)
+{
+	struct rte_mbuf *m = packet_mbuf(&rig, &packet, seg_len);
+
+	m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+	m->tso_segsz = segsz;
+	return m;
+}
+
+/* Somebody else has it too; afterwards it must be as it was. */
+static void
+push_shared(struct rte_mbuf *m, uint32_t nr_buffers)
+{
+	static struct packet before;
+
+	before = packet;
+	for (struct rte_mbuf *seg = m; seg; seg = seg->next)
+		rte_mbuf_refcnt_set(seg, 2);
+	rig_offer(&rig, nr_buffers, BUFFER_LEN);
+	driver_publish(&rig.rx);
+	CHECK_EQ(vhc_net_push(rig.push, &m, 1), 1);
+	CHECK(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG);
+	packet_take(m, &before);
+}
+
+/* The same through the eyes of somebody who cuts by the book. */
+static void
+expect_segment(uint32_t i, uint16_t segsz, bool guest_csum, uint32_t *at)
+{
+	static struct packet expected;
+	static uint8_t got[2 * RIG_FRAME_MAX];
+	uint32_t payload = packet.len - headers_len(&packet);
+	uint32_t part = RTE_MIN(payload - *at, (uint32_t)segsz);
+	struct virtio_net_hdr hdr;
+	uint8_t *ip, *tcp;
+
+	expected = packet;
+	ip = expected.bytes + expected.l2_len;
+	tcp = expected.bytes + l4_at(&expected);
+	memmove(tcp + expected.l4_len, packet.bytes + headers_len(&packet) + *at, part);
+	expected.len = headers_len(&expected) + part;
+	packet_put_lengths(&expected);
+	if (!expected.ipv6) {
+		put16(ip + 4, get16(ip + 4) + i);
+		put16(ip + 10, ip_checksum(&expected));
+	}
+	put32(tcp + 4, get32(tcp + 4) + *at);
+	if (i)
+		tcp[13] &= (uint8_t)~TCP_CWR;
+	if (*at + part < payload)
+		tcp[13] &= (uint8_t)~(TCP_FIN | TCP_PSH);
+	put16(tcp + 16, guest_csum ? pseudo_sum(&expected) : l4_checksum(&expected));
+	CHECK_EQ(rig_receive(&rig, &hdr, got), expected.len);
+	CHECK_EQ(memcmp(got, expected.bytes, expected.len), 0);
+	CHECK_EQ(hdr.flags, guest_csum ? VIRTIO_NET_HDR_F_NEEDS_CSUM : 0);
+	CHECK_EQ(le16_get(hdr.csum_start), guest_csum ? l4_at(&packet) : 0);
+	CHECK_EQ(hdr.gso_type, VIRTIO_NET_HDR_GSO_NONE);
+	CHECK_EQ(le16_get(hdr.gso_size), 0);
+	*at += part;
+}
+
+static void
+expect_cut(uint32_t seg_len, uint16_t segsz, bool guest_csum)
+{
+	struct vhc_net_stats before = rig_stats(rig.push), after;
+	uint32_t at = 0, i = 0, payload = packet.len - headers_len(&packet);
+
+	push_shared(tso_mbuf(seg_len, segsz), (payload + segsz - 1) / segsz);
+	while (at < payload)
+		expect_segment(i++, segsz, guest_csum, &at);
+	CHECK_EQ(driver_nr_used(&rig.rx), 0);
+	after = rig_stats(rig.push);
+	CHECK_EQ(after.packets - before.packets, i);
+	CHECK_EQ(after.bytes - before.bytes, packet.len + (i - 1) * headers_len(&packet));
+	CHECK_EQ(after.sw_gso - before.sw_gso, i > 1);
+	CHECK_EQ(after.gso, before.gso);
+	CHECK_EQ(after.bad_offload, 0);
+}
+
+static void
+cut_many(uint64_t features, bool cwr)
+{
+	static const uint32_t sizes[] = { 1, 499, 500, 501, 1000, 2999, 9000 };
+	static const uint8_t flags[] = { TCP_ACK, TCP_ACK | TCP_FIN | TCP_PSH, 0xff & ~TCP_CWR };
+	const struct net_rig_conf conf = { .features = RIG_MODERN | features, .nr_mbufs = 4095 };
+	unsigned int nr = 0;
+
+	net_rig_open(&rig, &conf);
+	for (uint32_t i = 0; i < 16; i++)
+		for (size_t s = 0; s < VHC_ARRAY_LEN(sizes); s++) {
+			make_tcp(i & 8, i & 7, sizes[s]);
+			*tcp_flags(&packet) = flags[nr++ % 3] | (cwr ? TCP_CWR : 0);
+			expect_cut(nr % 2 ? 0 : 61, 500, features & RIG_GUEST_CSUM);
+		}
+	net_rig_close(&rig);
+}
+
+static void
+test_cut_for_guests_that_take_no_more(void)
+{
+	cut_many(0, false);
+	cut_many(RIG_GUEST_CSUM, false);
+	cut_many(RIG_GUEST_CSUM | RIG_MERGEABLE, true);
+	/* Segmentation means nothing without GUEST_CSUM (5.1.3.1). */
+	cut_many(RIG_GUEST_TSO & ~RIG_GUEST_CSUM, false);
+	/* A guest that knows of no CWR must not be handed one to cut. */
+	cut_many(RIG_GUEST_TSO & ~RIG_GUEST_ECN, true);
+}
+
+/* The identification and the sequence number wrap; the largest packet there is. */
+static void
+test_cut_the_largest(void)
+{
+	const struct net_rig_conf conf = { .features = RIG_MODERN, .nr_mbufs = 4095 };
+
+	net_rig_open(&rig, &conf);
+	for (uint32_t ipv6 = 0; ipv6 < 2; ipv6++) {
+		make_tcp(ipv6, 0, 65535 - 20 - (ipv6 ? 40 : 20));
+		put32(packet.bytes + l4_at(&packet) + 4, 0xffffff00);
+		if (!ipv6)
+			put16(packet.bytes + packet.l2_len + 4, 0xfffe);
+		expect_cut(0, 1448, false);
+		expect_cut(997, 1999, false);
+	}
+	net_rig_close(&rig);
+}
+
+static void
+expect_passed_on(uint32_t seg_len, uint16_t segsz, bool fits)
+{
+	static struct packet expected;
+	static uint8_t got[2 * RIG_FRAME_MAX];
+	struct virtio_net_hdr hdr, want = header_of(&packet, segsz);
+
+	expected = packet;
+	packet_put_lengths(&expected);
+	if (!packet.ipv6)
+		put16(expected.bytes + packet.l2_len + 10, ip_checksum(&expected));
+	put16(expected.bytes + field_at(&packet), pseudo_sum(&expected));
+	if (*tcp_flags(&packet) & TCP_CWR)
+		want.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
+	if (fits) {
+		want.gso_type = VIRTIO_NET_HDR_GSO_NONE;
+		want.gso_size = want.hdr_len = le16_put(0);
+	}
+	push_shared(tso_mbuf(seg_len, segsz), (rig.hdr_len + packet.len - 1) / BUFFER_LEN + 1);
+	CHECK_EQ(rig_receive(&rig, &hdr, got), packet.len);
+	want.num_buffers = hdr.num_buffers;
+	CHECK_EQ(memcmp(&hdr, &want, sizeof(hdr)), 0);
+	CHECK_EQ(memcmp(got, expected.bytes, packet.len), 0);
+	CHECK_EQ(driver_nr_used(&rig.rx), 0);
+}
+
+static void
+test_passed_on_to_guests_that_take_it(void)
+{
+	static const uint32_t sizes[] = { 499, 500, 501, 9000, 65400 };
+	const struct net_rig_conf conf = {
+		.features = RIG_MODERN | RIG_MERGEABLE | RIG_GUEST_TSO, .nr_mbufs = 4095,
+	};
+	unsigned int nr_whole = 0;
+
+	net_rig_open(&rig, &conf);
+	for (uint32_t i = 0; i < 32; i++)
+		for (size_t s = 0; s < VHC_ARRAY_LEN(sizes); s++) {
+			bool fits = sizes[s] <= 500;
+
+			make_tcp(i & 8, i & 7, sizes[s]);
+			if (i & 16)
+				*tcp_flags(&packet) |= TCP_CWR;
+			/* Drivers of NICs that want it so leave zero here. */
+			put16(packet.bytes + packet.l2_len + (packet.ipv6 ? 4 : 2), 0);
+			expect_passed_on(i & 1 ? 0 : 61, 500, fits);
+			nr_whole += !fits;
+		}
+	CHECK_EQ(rig_stats(rig.push).gso, nr_whole);
+	CHECK_EQ(rig_stats(rig.push).sw_gso + rig_stats(rig.push).sw_csum, 0);
+	net_rig_close(&rig);
+}
+
+/* ---- rings that are full, or broken in the middle -------------------------------------------- */
+
+/* Nothing of a packet goes before all of it can. */
+static void
+test_full_ring_takes_all_segments_or_none(void)
+{
+	const struct net_rig_conf conf = { .features = RIG_MODERN };
+	struct rte_mbuf *m;
+	uint32_t at = 0;
+
+	net_rig_open(&rig, &conf);
+	make_tcp(false, 0, 5000);
+	m = tso_mbuf(0, 1000);
+	for (unsigned int nr = 0; nr < 5; nr++) {
+		CHECK_EQ(vhc_net_push(rig.push, &m, 1), 0);
+		CHECK_EQ(driver_nr_used(&rig.rx), 0);
+		rig_offer(&rig, 1, BUFFER_LEN);
+		driver_publish(&rig.rx);
+	}
+	CHECK_EQ(rig_stats(rig.push).packets, 0);
+	CHECK_EQ(vhc_net_push(rig.push, &m, 1), 1);
+	for (uint32_t i = 0; i < 5; i++)
+		expect_segment(i, 1000, false, &at);
+	net_rig_close(&rig);
+}
+
+/* An empty buffer between the third segment's and the fourth's: it comes back, nothing is lost. */
+static void
+test_bad_buffer_between_segments(void)
+{
+	const struct net_rig_conf conf = { .features = RIG_MODERN };
+	const struct piece empty = { GUEST_BUFFERS_AT, 0, true };
+	struct used_entry used;
+	struct rte_mbuf *m;
+	uint32_t at = 0;
+
+	net_rig_open(&rig, &conf);
+	make_tcp(true, 0, 5000);
+	m = tso_mbuf(0, 1000);
+	rig_offer(&rig, 3, BUFFER_LEN);
+	driver_post(&rig.rx, &empty, 1);
+	rig_offer(&rig, 2, BUFFER_LEN);
+	driver_publish(&rig.rx);
+	CHECK_EQ(vhc_net_push(rig.push, &m, 1), 1);
+	for (uint32_t i = 0; i < 5; i++) {
+		if (i == 3) {
+			CHECK(driver_collect(&rig.rx, &used));
+			CHECK_EQ(used.len, 0);
+		}
+		expect_segment(i, 1000, false, &at);
+	}
+	CHECK_EQ(vhc_queue_faults(rig.push, RING_FAULT_CHAIN_EMPTY), 1);
+	net_rig_close(&rig);
+}
+
+/* It would wait for ever; buffers that are too small are no better. */
+static void
+test_what_can_never_fit_is_dropped(void)
+{
+	const struct net_rig_conf conf = { .features = RIG_MODERN, .ring_size = 8 };
+	struct rte_mbuf *m;
+
+	net_rig_open(&rig, &conf);
+	make_tcp(false, 0, 5000);
+	m = tso_mbuf(0, 1000);
+	rig_offer(&rig, 8, BUFFER_LEN);
+	driver_publish(&rig.rx);
+	CHECK_EQ(vhc_net_push(rig.push, &m, 1), 1);
+	CHECK_EQ(rig_stats(rig.push).too_long, 1);
+	m = tso_mbuf(0, 2500);
+	CHECK_EQ(vhc_net_push(rig.push, &m, 1), 1);
+	CHECK_EQ(rig_stats(rig.push).too_long, 2);
+	CHECK_EQ(driver_nr_used(&rig.rx), 0);
+	net_rig_close(&rig);
+}
+
+/* ---- requests that make no sense ------------------------------------------------------------- */
+
+static void
+no_segsz(struct rte_mbuf *m)
+{
+	m->tso_segsz = 0;
+}
+
+static void
+no_l2_len(struct rte_mbuf *m)
+{
+	m->l2_len = 0;
+}
+
+static void
+l3_len_too_short(struct rte_mbuf *m)
+{
+	m->l3_len -= 4;
+}
+
+static void
+l3_len_too_long(struct rte_mbuf *m)
+{
+	m->l3_len += 4;
+}
+
+static void
+l3_len_longest(struct rte_mbuf *m)
+{
+	m->l3_len = 511;
+}
+
+static void
+l4_len_none(struct rte_mbuf *m)
+{
+	m->l4_len = 0;
+}
+
+static void
+l4_len_too_long(struct rte_mbuf *m)
+{
+	m->l4_len += 4;
+}
+
+static void
+l4_len_longest(struct rte_mbuf *m)
+{
+	m->l4_len = 255;
+}
+
+static void
+other_version(struct rte_mbuf *m)
+{
+	m->ol_flags ^= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6;
+}
+
+/* In the protocol field, or what IPv6 has for it. */
+static void
+not_tcp(struct rte_mbuf *m)
+{
+	uint8_t at = m->ol_flags & RTE_MBUF_F_TX_IPV6 ? 6 : 9;
+
+	*rte_pktmbuf_mtod_offset(m, uint8_t *, 14 + at) = PROTO_UDP;
+}
+
+static void
+data_offset_elsewhere(struct rte_mbuf *m)
+{
+	*rte_pktmbuf_mtod_offset(m, uint8_t *, m->l2_len + m->l3_len + 12) = 0x60;
+}
+
+/* Lengths of headers are not believed, for the headers are copied by them (CVE-2026-100236). */
+static void
+test_requests_without_sense_are_dropped(void)
+{
+	static void (*const spoil[])(struct rte_mbuf *m) = {
+		no_segsz, no_l2_len, l3_len_too_short, l3_len_too_long, l3_len_longest, l4_len_none,
+		l4_len_too_long, l4_len_longest, other_version, not_tcp, data_offset_elsewhere,
+	};
+
+	for (uint32_t i = 0; i < 4; i++) {
+		const struct net_rig_conf conf = { .features = RIG_MODERN |
+						   (i & 2 ? RIG_GUEST_TSO | RIG_MERGEABLE : 0) };
+
+		net_rig_open(&rig, &conf);
+		for (size_t k = 0; k < VHC_ARRAY_LEN(spoil); k++) {
+			struct rte_mbuf *m;
+
+			make_tcp(i & 1, 0, 1200);
+			m = tso_mbuf(0, 500);
+			spoil[k](m);
+			rig_offer(&rig, 4, BUFFER_LEN);
+			driver_publish(&rig.rx);
+			CHECK_EQ(vhc_net_push(rig.push, &m, 1), 1);
+			CHECK_EQ(rig_stats(rig.push).bad_offload, k + 1);
+			CHECK_EQ(driver_nr_used(&rig.rx), 0);
+		}
+		net_rig_close(&rig);
+	}
+}
+
+static const struct test tests[] = {
+	TEST(test_pulled_whole),
+	TEST(test_only_what_was_negotiated),
+	TEST(test_every_field_at_every_edge),
+	TEST(test_headers_cut_off_anywhere),
+	TEST(test_headers_that_lie),
+	TEST(test_random_headers),
+	TEST(test_cut_for_guests_that_take_no_more),
+	TEST(test_cut_the_largest),
+	TEST(test_passed_on_to_guests_that_take_it),
+	TEST(test_full_ring_takes_all_segments_or_none),
+	TEST(test_bad_buffer_between_segments),
+	TEST(test_what_can_never_fit_is_dropped),
+	TEST(test_requests_without_sense_are_dropped),
+};
+
+int
+main(int argc, char **argv)
+{
+	(void)argc;
+	return net_rig_main(argv, tests, VHC_ARRAY_LEN(tests));
+}
