@@ -249,7 +249,7 @@ push_next_chain(struct push_writer *w)
 		taken = push_take(w, c);
 		/* If the whole ring is not enough, it never will be. */
 		if (taken == TAKE_EMPTY)
-			return w->nr_buffers == r->size ? PUSH_DROPPED : PUSH_FULL;
+			return w->nr_buffers == w->nq->core.ring.size ? PUSH_DROPPED : PUSH_FULL;
 		if (taken == TAKE_OK || w->nr_buffers)
 			break;
 		push_pass_over(w, c);
