@@ -25,9 +25,9 @@ struct bench_path {
 };
 
 /*
- * A back-end port and the front-end port attached to it. Each use has a pool of its own: with one for
- * all, the level of its per-core cache decides whether a round pays for flushing it, and a driver
- * that frees in bulk is measured by luck.
+ * A back-end port and the front-end port attached to it. Each use has a pool of its own: with one
+ * for all, the level of its per-core cache decides whether a round pays for flushing it, and a
+ * driver that frees in bulk is measured by luck.
  */
 struct bench_pair {
 	struct rte_mempool *back_pool;

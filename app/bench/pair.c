@@ -117,7 +117,8 @@ bench_pair_open(struct bench_pair *pair, const char *driver, const struct bench_
 		return -1;
 
 	snprintf(args, sizeof(args), "iface=%s,queues=1", socket_path);
-	if (port_plug(pair->back_name, args, &pair->back) || port_start(pair->back, pair->back_pool, 0, 0))
+	if (port_plug(pair->back_name, args, &pair->back) ||
+	    port_start(pair->back, pair->back_pool, 0, 0))
 		return -1;
 	snprintf(args, sizeof(args), "path=%s,queues=1,queue_size=%d,%s", socket_path, RING_ENTRIES,
 		 path->virtio_args);

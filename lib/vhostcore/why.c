@@ -107,9 +107,9 @@ why_running(const struct vhc_device *dev, char *why)
 	}
 	if (!dev->settle_timer && is_untouched(dev))
 		return say(why, VHC_STAGE_RUNNING,
-			   "running, but the guest has posted no buffers: bring its interface up; if it "
-			   "is up, its memory is not shared with us: add share=on to QEMU's -object "
-			   "memory-backend-...");
+			   "running, but the guest has posted no buffers: bring its interface up; "
+			   "if it is up, its memory is not shared with us: add share=on to QEMU's "
+			   "-object memory-backend-...");
 	return say(why, VHC_STAGE_RUNNING, "running");
 }
 
@@ -126,9 +126,9 @@ why_next(const struct vhc_device *dev, char *why)
 			   (int)dev->peer);
 	if (!dev->map)
 		return say(why, VHC_STAGE_FEATURES,
-			   "features are agreed on, but the front-end has not shared the guest's memory; "
-			   "if it does not soon, give QEMU -object memory-backend-memfd,id=mem,size=...,"
-			   "share=on -numa node,memdev=mem");
+			   "features are agreed on, but the front-end has not shared the guest's "
+			   "memory; if it does not soon, give QEMU -object memory-backend-memfd,"
+			   "id=mem,size=...,share=on -numa node,memdev=mem");
 	for (uint16_t i = 0; i < nr_vital; i++) {
 		const struct vhc_queue *q = dev->queues[i];
 

@@ -59,7 +59,7 @@ vhc_burst_t vhc_net_push_burst(const struct net_queue *nq);
 /* Interrupt the driver and count it. Cold for drivers that poll. */
 void vhc_net_notify(struct net_queue *nq);
 
-/* The end of every burst: what was staged is the driver's now, and it hears of it if it wants to. */
+/* The end of every burst: what was staged is the driver's, and it hears of it if it wants to. */
 static VHC_HOT void
 net_publish(struct net_queue *nq)
 {
