@@ -37,9 +37,9 @@ translate_part(const struct part *part, const struct map *map, char *reason)
 	span = vhc_map_user_span(map, part->at, part->len);
 	if (!span.ptr) {
 		snprintf(reason, RING_REASON_LEN,
-			 "%s ring address 0x%" PRIx64 " (%" PRIu64
-			 " bytes) lies in no memory region the front-end shares: all of the guest's memory must be shared (QEMU: "
-			 "share=on, virtio-user: --single-file-segments)",
+			 "%s ring address 0x%" PRIx64 " (%" PRIu64 " bytes) lies in no memory "
+			 "region the front-end shares: all of the guest's memory must be shared "
+			 "(QEMU: share=on, virtio-user: --single-file-segments)",
 			 part->name, part->at.v, part->len);
 		errno = EFAULT;
 	}
