@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * stream serve PORT SEED                        accept one TCP connection, compare what arrives with the seed's stream
- * stream send PEER PORT SEED BYTES SECONDS      send the seed's stream until BYTES (0: no limit) or SECONDS are over
+ * stream serve PORT SEED
+ *     accept one TCP connection, compare what arrives with the seed's stream
+ * stream send PEER PORT SEED BYTES SECONDS
+ *     send the seed's stream until BYTES (0: no limit) or SECONDS are over
  *
- * The guest's TCP test. The stream is pseudo-random without a period, so a lost, swapped or repeated piece shows. Both
- * print what they saw as key=value words: bytes, sum (64-bit FNV-1a), and the server whether the bytes are intact. One
- * program instead of a pipeline of nc and md5sum, because a guest under TCG spends its time in system calls.
+ * The guest's TCP test. The stream is pseudo-random without a period, so a lost, swapped or
+ * repeated piece shows. Both print what they saw as key=value words: bytes, sum (64-bit FNV-1a),
+ * and the server whether the bytes are intact. One program instead of a pipeline of nc and md5sum,
+ * because a guest under TCG spends its time in system calls.
  *
  * Knows:   TCP, splitmix64.
  * Trusts:  its arguments; not what arrives.
@@ -160,7 +163,8 @@ main(int argc, char **argv)
 		sock = connect_to(argv[2], (unsigned int)atoi(argv[3]));
 		result = run_send(&s, sock, bytes > 0 ? bytes : UINT64_MAX, atoi(argv[6]));
 	} else {
-		fputs("usage: stream serve PORT SEED | stream send PEER PORT SEED BYTES SECONDS\n", stderr);
+		fputs("usage: stream serve PORT SEED | stream send PEER PORT SEED BYTES SECONDS\n",
+		      stderr);
 		return 2;
 	}
 	printf("bytes=%llu sum=%016llx intact=%s\n", (unsigned long long)s.nr_bytes,

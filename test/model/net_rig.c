@@ -175,6 +175,33 @@ net_rig_open(struct net_rig *rig, const struct net_rig_conf *conf)
 	open_rings(rig, conf->ring_size ? conf->ring_size : 256, conf->first_idx);
 }
 
+static int
+by_address(const void *a, const void *b)
+{
+	const uintptr_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* A count alone would not notice one lost and another freed twice. */
+static void
+check_pool_is_whole(struct rte_mempool *pool)
+{
+	void **mbufs = calloc(pool->size, sizeof(*mbufs));
+	unsigned int nr = 0;
+
+	CHECK(mbufs);
+	CHECK_EQ(rte_mempool_in_use_count(pool), 0);
+	while (nr < pool->size && rte_mempool_get(pool, &mbufs[nr]) == 0)
+		nr++;
+	CHECK_EQ(nr, pool->size);
+	qsort(mbufs, nr, sizeof(*mbufs), by_address);
+	for (unsigned int i = 1; i < nr; i++)
+		CHECK(mbufs[i - 1] != mbufs[i]);
+	rte_mempool_put_bulk(pool, mbufs, nr);
+	free(mbufs);
+}
+
 void
 net_rig_close(struct net_rig *rig)
 {
@@ -186,7 +213,7 @@ net_rig_close(struct net_rig *rig)
 		fd_close(&rig->call[i]);
 		fd_close(&rig->err[i]);
 	}
-	CHECK_EQ(rte_mempool_in_use_count(rig->pool), 0);
+	check_pool_is_whole(rig->pool);
 	rte_mempool_free(rig->pool);
 	guest_fini(&rig->guest);
 }

@@ -70,7 +70,7 @@ int net_rig_main(char **argv, const struct test *tests, size_t nr);
 
 void net_rig_open(struct net_rig *rig, const struct net_rig_conf *conf);
 
-/* Also checks that every mbuf came home. */
+/* Also checks that every mbuf came home, once. */
 void net_rig_close(struct net_rig *rig);
 
 /* Stop both rings, start them with fresh ones. Counters stay. */

@@ -298,19 +298,20 @@ test_burst_of_none_takes_none(void)
 static void
 test_mbuf_fields(void)
 {
-	struct rte_mbuf *used[64], *m;
+	struct rte_mbuf *used[1024], *m;
+	unsigned int nr = 0;
 
 	net_rig_open(&rig, &modern);
-	for (unsigned int i = 0; i < 64; i++) {
-		used[i] = rte_pktmbuf_alloc(rig.pool);
-		used[i]->data_off = 7;
-		used[i]->ol_flags = RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_RSS_HASH;
-		used[i]->vlan_tci = 0x123;
-		used[i]->packet_type = 0x11;
-		used[i]->hash.rss = 0xdead;
-		used[i]->port = 99;
+	/* All there are, so that it does not matter which ones come next. */
+	for (; (used[nr] = rte_pktmbuf_alloc(rig.pool)); nr++) {
+		used[nr]->data_off = 7;
+		used[nr]->ol_flags = RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_RSS_HASH;
+		used[nr]->vlan_tci = 0x123;
+		used[nr]->packet_type = 0x11;
+		used[nr]->hash.rss = 0xdead;
+		used[nr]->port = 99;
 	}
-	rte_pktmbuf_free_bulk(used, 64);
+	rte_pktmbuf_free_bulk(used, nr);
 	for (unsigned int i = 0; i < 64; i++) {
 		struct piece pieces[2];
 		uint32_t cut = 5;

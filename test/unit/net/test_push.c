@@ -485,34 +485,50 @@ test_shared_mbufs_are_unchanged(void)
 	net_rig_close(&rig);
 }
 
-/* An mbuf of another pool, a clone, and an ordinary one, in one burst: each goes home. */
+/* Push frame 0 in an ordinary mbuf, then frame 1 in `odd`. */
 static void
-test_mbufs_of_every_origin_go_home(void)
+push_with_ordinary(struct rte_mbuf *odd)
+{
+	struct rte_mbuf *mbufs[] = { rig_mbuf(&rig, 0, 100, 0), odd };
+
+	rig_offer(&rig, 2, 1000);
+	driver_publish(&rig.rx);
+	CHECK_EQ(vhc_net_push(rig.push, mbufs, 2), 2);
+	rig_receive_frame(&rig, 0, 100, 1);
+	rig_receive_frame(&rig, 1, 100, 1);
+}
+
+static void
+test_mbuf_of_another_pool_goes_home(void)
 {
 	struct rte_mempool *other = rte_pktmbuf_pool_create("other", 63, 0, 0, 2048, -1);
-	struct rte_mbuf *mbufs[6], *whole;
+	struct rte_mbuf *m;
 
 	CHECK(other);
 	net_rig_open(&rig, &modern);
-	rig_offer(&rig, 6, 1000);
-	driver_publish(&rig.rx);
-	for (uint32_t i = 0; i < 6; i++)
-		mbufs[i] = rig_mbuf(&rig, i, 100, 0);
-	rte_pktmbuf_free(mbufs[2]);
-	mbufs[2] = rte_pktmbuf_copy(mbufs[3], other, 0, UINT32_MAX);
-	rte_pktmbuf_free(mbufs[4]);
-	whole = rig_mbuf(&rig, 4, 100, 0);
-	mbufs[4] = rte_pktmbuf_clone(whole, other);
-	CHECK(mbufs[2] && mbufs[4]);
-	CHECK_EQ(vhc_net_push(rig.push, mbufs, 6), 6);
-	for (uint32_t i = 0; i < 6; i++)
-		rig_receive_frame(&rig, i == 2 ? 3 : i, 100, 1);
+	m = rig_mbuf(&rig, 1, 100, 0);
+	push_with_ordinary(rte_pktmbuf_copy(m, other, 0, UINT32_MAX));
 	CHECK_EQ(rte_mempool_in_use_count(other), 0);
 	CHECK_EQ(rte_mempool_in_use_count(rig.pool), 1);
-	CHECK_EQ(rte_mbuf_refcnt_read(whole), 1);
-	rte_pktmbuf_free(whole);
+	rte_pktmbuf_free(m);
 	net_rig_close(&rig);
 	rte_mempool_free(other);
+}
+
+/* A clone of the same pool is detached from what it points to, which stays. */
+static void
+test_clone_goes_home(void)
+{
+	struct rte_mbuf *m;
+
+	net_rig_open(&rig, &modern);
+	m = rig_mbuf(&rig, 1, 100, 0);
+	push_with_ordinary(rte_pktmbuf_clone(m, rig.pool));
+	CHECK_EQ(rte_mbuf_refcnt_read(m), 1);
+	CHECK_EQ(rte_mempool_in_use_count(rig.pool), 1);
+	m->port = 7;
+	rig_take_frame(m, 1, 100);
+	net_rig_close(&rig);
 }
 
 static const struct test tests[] = {
@@ -532,7 +548,8 @@ static const struct test tests[] = {
 	TEST(test_no_buffers_no_packets),
 	TEST(test_bad_buffers_do_not_cost_packets),
 	TEST(test_shared_mbufs_are_unchanged),
-	TEST(test_mbufs_of_every_origin_go_home),
+	TEST(test_mbuf_of_another_pool_goes_home),
+	TEST(test_clone_goes_home),
 };
 
 int
