@@ -137,6 +137,32 @@ test_full_ring(void)
 	}
 }
 
+/* As DPDK's virtio driver sends: of a table's entries only the first has WRITE, and is no less read. */
+static void
+test_first_entry_of_a_table_with_write(void)
+{
+	const uint64_t table_at = GUEST_BUFFERS_AT + 0x10000;
+	struct posted p = { .nr = 3, .read_len = 112 };
+	union driver_desc *first;
+
+	p.pieces[0] = (struct piece){ GUEST_BUFFERS_AT, 12, false };
+	p.pieces[1] = (struct piece){ GUEST_BUFFERS_AT + 100, 60, false };
+	p.pieces[2] = (struct piece){ GUEST_BUFFERS_AT + 200, 40, false };
+	open_ring(&fresh);
+	p.id = driver_post_indirect(&driver, p.pieces, p.nr, 0, table_at);
+	first = guest_ptr(&guest, table_at, sizeof(*first));
+	first->packed.flags = le16_put(VIRTQ_DESC_F_WRITE);
+	round_trip(&p, 1, 3);
+	/* Alone it is what it says. */
+	p.nr = 1;
+	p.pieces[0].writable = true;
+	p.read_len = 0;
+	p.write_len = 12;
+	p.id = driver_post_indirect(&driver, p.pieces, p.nr, 0, table_at);
+	round_trip(&p, 1, 3);
+	close_ring();
+}
+
 /* ---- look, skip, give_run ------------------------------------------------------------------- */
 
 /* Plain buffers in runs of every length from every slot, as bursts take them. */
@@ -636,6 +662,7 @@ static const struct test tests[] = {
 	TEST(test_largest_ring_wraps),
 	TEST(test_whole_ring_in_one_chain),
 	TEST(test_full_ring),
+	TEST(test_first_entry_of_a_table_with_write),
 	TEST(test_runs_from_every_slot),
 	TEST(test_slots_held_are_not_taken_again),
 	TEST(test_untaken_chains_come_again),
