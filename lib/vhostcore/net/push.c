@@ -94,7 +94,7 @@ push_frees_simply(const struct rte_mbuf *m, const struct rte_mempool *pool)
 	return m->pool == pool && rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m);
 }
 
-/* The guest's header is written blind, never read. True: all mbufs go back to one pool as they are. */
+/* The guest's header is written blind, never read. True: all mbufs go back to one pool as is. */
 static VHC_HOT bool
 push_copy(struct net_queue *nq, struct push_kind k, const struct push_items *items,
 	  struct rte_mbuf **mbufs, uint16_t nr)

@@ -13,49 +13,9 @@
 #define VHC_RING_PACKED_H
 
 #include "../mem/guest.h"
-#include "notify.h"
 #include "ring.h"
+#include "slot.h"
 #include "walk.h"
-
-/* ---- where things are ----------------------------------------------------------------------- */
-
-/* `n` slots on; sizes need not be powers of two. `n` is at most the size. */
-static VHC_HOT struct ring_mark
-packed_after(const struct ring *r, struct ring_mark mark, uint32_t n)
-{
-	uint32_t idx = mark.idx + n;
-
-	if (idx >= r->size) {
-		idx -= r->size;
-		mark.wrap = !mark.wrap;
-	}
-	mark.idx = (uint16_t)idx;
-	return mark;
-}
-
-/*
- * Slots the driver may have made available: all but those of chains that were taken and not yet
- * published as used. Flags that claim more are a lie, and one that would make us write past the
- * ring.
- */
-static VHC_HOT uint16_t
-packed_room(const struct ring *r)
-{
-	int32_t nr_held = r->avail.idx - r->used.idx;
-
-	if (r->avail.wrap != r->used.wrap)
-		nr_held += r->size;
-	return (uint16_t)(r->size - nr_held);
-}
-
-/* 2.8.1: available when the AVAIL bit matches the wrap counter and the USED bit does not. */
-static VHC_HOT bool
-packed_is_available(uint16_t flags, bool wrap)
-{
-	const uint16_t both = VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
-
-	return (flags & both) == (wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED);
-}
 
 /* ---- ready ---------------------------------------------------------------------------------- */
 
@@ -63,7 +23,7 @@ static VHC_HOT bool
 packed_ready(struct ring *r)
 {
 	/* One load; the descriptor itself is loaded with acquire [A] when it is taken. */
-	return packed_is_available(guest_load16(&r->g_packed[r->avail.idx].flags), r->avail.wrap) &&
+	return slot_is_available(guest_load16(&r->g_packed[r->avail.idx].flags), r->avail.wrap) &&
 	       vhc_likely(!r->broken);
 }
 
@@ -81,7 +41,7 @@ packed_more(struct ring *r)
 static VHC_HOT uint32_t
 packed_look_ahead(const struct ring *r, uint32_t n)
 {
-	uint32_t room = packed_room(r);
+	uint32_t room = slot_room(r);
 
 	return n < room ? n : room;
 }
@@ -90,14 +50,14 @@ packed_look_ahead(const struct ring *r, uint32_t n)
 static VHC_HOT bool
 packed_look(const struct ring *r, uint32_t n, struct ring_look *look)
 {
-	struct ring_mark at = packed_after(r, r->avail, n);
+	struct ring_mark at = slot_after(r, r->avail, n);
 	struct virtq_packed_desc raw = guest_load_packed_desc(&r->g_packed[at.idx]);
 
 	look->addr = le64_get(raw.addr);
 	look->len = le32_get(raw.len);
 	look->flags = le16_get(raw.flags);
 	look->id = le16_get(raw.id);
-	return packed_is_available(look->flags, at.wrap);
+	return slot_is_available(look->flags, at.wrap);
 }
 
 /* ---- skip ----------------------------------------------------------------------------------- */
@@ -105,7 +65,7 @@ packed_look(const struct ring *r, uint32_t n, struct ring_look *look)
 static VHC_HOT void
 packed_skip(struct ring *r, uint16_t n)
 {
-	r->avail = packed_after(r, r->avail, n);
+	r->avail = slot_after(r, r->avail, n);
 }
 
 /* ---- take ----------------------------------------------------------------------------------- */
@@ -167,7 +127,7 @@ packed_take(struct ring *r, struct chain *c)
 	enum ring_fault fault = RING_FAULT_NONE;
 	struct ring_mark at = r->avail;
 	struct virtq_packed_desc raw;
-	uint16_t nr = 0, room = packed_room(r);
+	uint16_t nr = 0, room = slot_room(r);
 
 	if (!room || !packed_ready(r))
 		return TAKE_EMPTY;
@@ -179,7 +139,7 @@ packed_take(struct ring *r, struct chain *c)
 		}
 		raw = guest_load_packed_desc(&r->g_packed[at.idx]);
 		nr++;
-		at = packed_after(r, at, 1);
+		at = slot_after(r, at, 1);
 		if (fault == RING_FAULT_NONE)
 			fault = packed_walk_one(r, c, &raw, nr);
 	} while (le16_get(raw.flags) & VIRTQ_DESC_F_NEXT);
@@ -194,14 +154,6 @@ packed_take(struct ring *r, struct chain *c)
 
 /* ---- give ----------------------------------------------------------------------------------- */
 
-static VHC_HOT uint64_t
-packed_used_bits(bool wrap, uint16_t id, uint32_t len)
-{
-	uint16_t flags = wrap ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
-
-	return guest_packed_used(id, len, flags | (len ? VIRTQ_DESC_F_WRITE : 0));
-}
-
 /*
  * 2.8.8, 2.8.13.2: the entry goes into the first slot of its chain and stands for all of them. It
  * is the driver's as soon as its flags say so, but the driver reads in order: the first one of a
@@ -210,8 +162,8 @@ packed_used_bits(bool wrap, uint16_t id, uint32_t len)
 static VHC_HOT void
 packed_give(struct ring *r, uint16_t id, uint32_t len, uint16_t nr_slots)
 {
-	struct ring_mark at = packed_after(r, r->used, r->nr_staged);
-	uint64_t used = packed_used_bits(at.wrap, id, len);
+	struct ring_mark at = slot_after(r, r->used, r->nr_staged);
+	uint64_t used = slot_used_bits(at.wrap, id, len);
 
 	if (r->nr_staged == 0)
 		r->staged_head = used;
@@ -224,18 +176,18 @@ packed_give(struct ring *r, uint16_t id, uint32_t len, uint16_t nr_slots)
 static VHC_HOT void
 packed_give_run(struct ring *r, const struct ring_used *used, uint32_t n)
 {
-	struct ring_mark at = packed_after(r, r->used, r->nr_staged);
+	struct ring_mark at = slot_after(r, r->used, r->nr_staged);
 	struct virtq_packed_desc *g_ring = r->g_packed;
 	uint32_t size = r->size, i = 0;
 
 	if (r->nr_staged == 0) {
-		r->staged_head = packed_used_bits(at.wrap, used[0].id, used[0].len);
+		r->staged_head = slot_used_bits(at.wrap, used[0].id, used[0].len);
 		i = 1;
-		at = packed_after(r, at, 1);
+		at = slot_after(r, at, 1);
 	}
 	for (; i < n; i++) {
 		guest_store_packed_used(&g_ring[at.idx],
-					packed_used_bits(at.wrap, used[i].id, used[i].len));
+					slot_used_bits(at.wrap, used[i].id, used[i].len));
 		if (vhc_unlikely(++at.idx == size)) {
 			at.idx = 0;
 			at.wrap = !at.wrap;
@@ -258,21 +210,15 @@ static VHC_HOT bool
 packed_wants_call(struct ring *r)
 {
 	struct virtq_event raw = guest_load_event(r->g_driver_event);
-	uint16_t flags = le16_get(raw.flags), desc = le16_get(raw.desc);
+	uint16_t flags = le16_get(raw.flags);
 	struct ring_mark old = r->signalled;
 	bool valid = r->signalled_valid;
-	int32_t event = desc & ((1 << VIRTQ_EVENT_WRAP_BIT) - 1), from = old.idx;
 
 	r->signalled = r->used;
 	r->signalled_valid = true;
 	if (flags != RING_EVENT_FLAGS_DESC || !r->event_idx)
 		return flags != RING_EVENT_FLAGS_DISABLE;
-	/* Slots seen from where `used` is now: those of the round before are negative. */
-	if (from >= r->used.idx)
-		from -= r->size;
-	if ((bool)(desc >> VIRTQ_EVENT_WRAP_BIT) != r->used.wrap)
-		event -= r->size;
-	return !valid || notify_is_due((uint16_t)event, r->used.idx, (uint16_t)from);
+	return !valid || slot_passed(r, le16_get(raw.desc), old);
 }
 
 /* The withheld head makes the batch visible [U]; the fence is as in split_publish() [N]. */
@@ -281,7 +227,7 @@ packed_publish(struct ring *r)
 {
 	struct virtq_packed_desc *g_head = &r->g_packed[r->used.idx];
 
-	r->used = packed_after(r, r->used, r->nr_staged);
+	r->used = slot_after(r, r->used, r->nr_staged);
 	r->nr_staged = 0;
 	guest_store_packed_used_then_fence(g_head, r->staged_head);
 	return packed_wants_call(r);

@@ -160,8 +160,8 @@ packed_nr_available(const struct ring *r)
 	uint16_t nr = 0;
 
 	while (nr < r->size &&
-	       packed_is_available(guest_load16(&r->g_packed[at.idx].flags), at.wrap)) {
-		at = packed_after(r, at, 1);
+	       slot_is_available(guest_load16(&r->g_packed[at.idx].flags), at.wrap)) {
+		at = slot_after(r, at, 1);
 		nr++;
 	}
 	return nr;
