@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The guest behind the front-end: memory in a memfd, split rings in it, the usual way to start."""
+"""The guest behind the front-end: memory in a memfd, rings in it, the usual way to start."""
 
 import mmap
 import os
@@ -17,7 +17,9 @@ RING_SPACE = 128 << 10  # of each ring: its three parts
 AVAIL_AT, USED_AT = 64 << 10, 80 << 10  # from the start of that space; room for 4096 entries
 BUFFERS_AT = 1 << 20
 BUFFER_SIZE = 2048
-DESC_F_WRITE = 2
+DESC_F_NEXT, DESC_F_WRITE = 1, 2
+DESC_F_AVAIL, DESC_F_USED = 1 << 7, 1 << 15  # packed
+PACKED_FRESH = 0x8000  # slot 0, wrap counter 1
 
 ALL_PROTOCOL = bits(Protocol.MQ, Protocol.REPLY_ACK, Protocol.MTU, Protocol.BACKEND_REQ,
                     Protocol.RESET_DEVICE, Protocol.CONFIGURE_MEM_SLOTS, Protocol.STATUS)
@@ -99,14 +101,64 @@ class Ring:
         return struct.unpack_from("<II", self.memory.map, at)
 
 
+class PackedRing(Ring):
+    """The driver's half of one packed ring: one descriptor a buffer, its slot the buffer's id."""
+
+    def __init__(self, memory: Memory, index: int, size: int = 256):
+        super().__init__(memory, index, size)
+        self.begin_at(PACKED_FRESH)
+
+    def begin_at(self, place: int) -> None:
+        """Slots before this one (bit 15: wrap counter) are used in this round, others in the last."""
+        self.posted_at = self.used_at = place
+        self.seen: list[tuple[int, int]] = []
+        for slot in range(self.size):
+            wrap = (place >> 15) if slot < (place & 0x7FFF) else 1 - (place >> 15)
+            self._write(slot, 0, 0, DESC_F_AVAIL | DESC_F_USED if wrap else 0)
+
+    def clear(self) -> None:
+        super().clear()
+        self.begin_at(PACKED_FRESH)
+
+    def after(self, place: int) -> int:
+        """The place one slot on."""
+        slot, wrap = (place & 0x7FFF) + 1, place & 0x8000
+        return slot | wrap if slot < self.size else wrap ^ 0x8000
+
+    def post(self, count: int = 1, flags: int = DESC_F_WRITE) -> None:
+        for _ in range(count):
+            slot, wrap = self.posted_at & 0x7FFF, self.posted_at >> 15
+            self._write(slot, self.memory.guest + BUFFERS_AT + slot * BUFFER_SIZE, BUFFER_SIZE,
+                        flags | (DESC_F_AVAIL if wrap else DESC_F_USED))
+            self.posted_at = self.after(self.posted_at)
+
+    def _write(self, slot: int, guest: int, length: int, flags: int) -> None:
+        struct.pack_into("<QIHH", self.memory.map, self.at + 16 * slot, guest, length, slot, flags)
+
+    def used_idx(self) -> int:
+        """How many buffers came back so far."""
+        while len(self.seen) < 0xFFFF:
+            at = self.at + 16 * (self.used_at & 0x7FFF)
+            length, slot, flags = struct.unpack_from("<IHH", self.memory.map, at + 8)
+            bits_of_used = DESC_F_AVAIL | DESC_F_USED if self.used_at >> 15 else 0
+            if self.used_at == self.posted_at or flags & (DESC_F_AVAIL | DESC_F_USED) != bits_of_used:
+                break
+            self.seen.append((slot, length))
+            self.used_at = self.after(self.used_at)
+        return len(self.seen)
+
+    def used(self, idx: int) -> tuple[int, int]:
+        return self.seen[idx]
+
+
 class Driver:
     """A guest that starts the usual way, step by step; a test may leave steps out or add others."""
 
     def __init__(self, front: FrontEnd, nr_rings: int = 2, memory: Memory | None = None,
-                 ring_size: int = 256):
+                 ring_size: int = 256, ring_class: type[Ring] = Ring):
         self.front = front
         self.memory = memory or Memory()
-        self.rings = [Ring(self.memory, index, ring_size) for index in range(nr_rings)]
+        self.rings = [ring_class(self.memory, index, ring_size) for index in range(nr_rings)]
 
     def close(self) -> None:
         self.front.close()

@@ -72,6 +72,8 @@ class Feature(IntEnum):
     EVENT_IDX = 29
     PROTOCOL_FEATURES = 30
     VERSION_1 = 32
+    RING_PACKED = 34
+    IN_ORDER = 35
     RING_RESET = 40
     NOTIFICATION_DATA = 38
 

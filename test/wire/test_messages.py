@@ -35,7 +35,8 @@ def started(driver):
 def test_offered_features(front):
     offered = front.ask_u64(Request.GET_FEATURES)
     must = bits(Feature.VERSION_1, Feature.PROTOCOL_FEATURES, Feature.MRG_RXBUF, Feature.MQ,
-                Feature.INDIRECT_DESC, Feature.EVENT_IDX, Feature.CSUM, Feature.GUEST_CSUM)
+                Feature.INDIRECT_DESC, Feature.EVENT_IDX, Feature.CSUM, Feature.GUEST_CSUM,
+                Feature.RING_PACKED, Feature.IN_ORDER)
     assert offered & must == must
     # A control queue nobody serves, and features whose messages we do not have.
     assert offered & bits(Feature.CTRL_VQ, Feature.NOTIFICATION_DATA, Feature.RING_RESET) == 0

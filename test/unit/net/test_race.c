@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * test_race.c - a guest that rewrites descriptors and tables while bursts run over them.
+ * test_race.c - a guest that rewrites its ring while bursts run over it.
  *
  * Whatever mixture of old and new a burst sees, it stays within the guest's memory (guard pages,
- * sanitizers), loses no chain and no mbuf, and does not break the ring: no head and no index lies.
+ * sanitizers) and loses no mbuf. As long as only the shape of buffers changes it loses no chain
+ * either, and does not break the ring; where heads, indices and wrap bits change too, it may.
  */
 #define _GNU_SOURCE 1
 
@@ -12,7 +13,7 @@
 
 #include "model/net_rig.h"
 
-#define SECONDS		2
+#define SECONDS		1
 #define NR_PER_BURST	64
 
 static struct net_rig rig;
@@ -29,23 +30,88 @@ static const uint64_t addrs[] = {
 #define TABLES_AT	GUEST_FAR_AT
 #define TABLES_ENTRIES	8
 
-static void *
-flip_descriptors(void *arg)
+/* Captured at the start: a ring set up anew lies where the old one was. */
+struct flipper {
+	enum ring_kind kind;
+	uint16_t size;
+	bool everything;	/* also what tells chains apart */
+	union driver_desc *ring;
+	struct virtq_avail *avail;
+	uint32_t x;
+};
+
+static uint32_t
+pick(struct flipper *f, uint32_t limit)
 {
-	struct driver *d = arg;
-	struct virtq_desc *tables = guest_ptr(&rig.guest, TABLES_AT, TABLES_ENTRIES * 16);
-	uint32_t x = 12345;
+	f->x = f->x * 1664525 + 1013904223;
+	return (f->x >> 8) % limit;
+}
+
+static void
+flip_place(struct flipper *f, union driver_desc *desc)
+{
+	st_relaxed(&desc->addr.raw, addrs[pick(f, VHC_ARRAY_LEN(addrs))]);
+}
+
+static void
+flip_split(struct flipper *f, union driver_desc *desc)
+{
+	flip_place(f, desc);
+	st_relaxed(&desc->len.raw, lens[pick(f, VHC_ARRAY_LEN(lens))]);
+	st_relaxed(&desc->split.flags.raw, (uint16_t)pick(f, 8));
+	st_relaxed(&desc->split.next.raw, (uint16_t)pick(f, f->size + 2u));
+}
+
+#define WRAP_BITS (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)
+
+/* A used entry is left alone, or the driver would miss it: hence in one piece, if unchanged. */
+static void
+flip_packed(struct flipper *f, union driver_desc *desc)
+{
+	uint16_t mask = VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT;
+	uint64_t *half = (uint64_t *)(void *)&desc->len, old = ld_relaxed(half), changed;
+	uint16_t flags = (uint16_t)(old >> 48), id = (uint16_t)(old >> 32);
+
+	if (f->everything) {
+		mask |= VIRTQ_DESC_F_NEXT | WRAP_BITS;
+		id = (uint16_t)pick(f, f->size + 2u);
+	} else if ((flags & WRAP_BITS) == 0 || (flags & WRAP_BITS) == WRAP_BITS) {
+		return;
+	}
+	flags = (uint16_t)((flags & ~mask) | (pick(f, 65536) & mask));
+	changed = (uint64_t)flags << 48 | (uint64_t)id << 32 | lens[pick(f, VHC_ARRAY_LEN(lens))];
+	flip_place(f, desc);
+	__atomic_compare_exchange_n(half, &old, changed, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+/* Mostly near the truth, or the ring would be broken before anything else happens. */
+static void
+flip_avail(struct flipper *f)
+{
+	uint16_t idx = ld_relaxed(&f->avail->idx.raw), slot = (uint16_t)pick(f, f->size);
+
+	st_relaxed(&f->avail->ring[slot].raw, (uint16_t)pick(f, f->size));
+	if (pick(f, 64) == 0)
+		st_relaxed(&f->avail->idx.raw, (uint16_t)(idx + pick(f, 3)));
+}
+
+static void *
+flip(void *arg)
+{
+	union driver_desc *tables = guest_ptr(&rig.guest, TABLES_AT, TABLES_ENTRIES * 16);
+	struct flipper *f = arg;
 
 	while (!ld_relaxed(&stop)) {
-		struct virtq_desc *desc;
+		union driver_desc *desc = &f->ring[pick(f, f->size)];
 
-		x = x * 1664525 + 1013904223;
-		desc = x & 0x800 ? &tables[(x >> 16) % TABLES_ENTRIES] :
-				   &d->desc[(x >> 16) % d->size];
-		st_relaxed(&desc->len.raw, lens[(x >> 8) % VHC_ARRAY_LEN(lens)]);
-		st_relaxed(&desc->addr.raw, addrs[(x >> 12) % VHC_ARRAY_LEN(addrs)]);
-		st_relaxed(&desc->flags.raw, (uint16_t)((x >> 24) & 7));
-		st_relaxed(&desc->next.raw, (uint16_t)((x >> 4) % (d->size + 2u)));
+		if (pick(f, 2))
+			flip_split(f, &tables[pick(f, TABLES_ENTRIES)]);
+		else if (f->kind == RING_PACKED)
+			flip_packed(f, desc);
+		else
+			flip_split(f, desc);
+		if (f->everything && f->kind == RING_SPLIT)
+			flip_avail(f);
 	}
 	return NULL;
 }
@@ -108,28 +174,68 @@ push_round(void)
 	collect_all(&rig.rx);
 }
 
+/* Bursts longer than the ring over it; then another ring, whatever became of this one. */
 static void
-race(uint64_t features, bool is_push)
+hostile_round(bool is_push)
 {
-	const struct net_rig_conf conf = {
-		.features = RIG_MODERN | RIG_INDIRECT | features, .nr_mbufs = 8191,
-	};
-	struct vhc_queue *q;
-	time_t end = time(NULL) + SECONDS;
-	pthread_t flipper;
+	struct driver *d = is_push ? &rig.rx : &rig.tx;
+	struct rte_mbuf *mbufs[3 * NR_PER_BURST];
+	uint16_t nr = VHC_ARRAY_LEN(mbufs), done;
 
-	net_rig_open(&rig, &conf);
-	q = is_push ? rig.push : rig.pull;
+	for (unsigned int i = 0; d->nr_free > 1; i++)
+		post_any(d, i, is_push);
+	driver_publish(d);
+	if (is_push) {
+		for (uint32_t i = 0; i < nr; i++)
+			mbufs[i] = rig_mbuf(&rig, i, NET_FRAME_MIN + i * 10, 0);
+		done = vhc_net_push(rig.push, mbufs, nr);
+		rte_pktmbuf_free_bulk(mbufs + done, (unsigned int)(nr - done));
+	} else {
+		done = vhc_net_pull(rig.pull, mbufs, nr);
+		rte_pktmbuf_free_bulk(mbufs, done);
+	}
+	net_rig_restart(&rig);
+}
+
+static void
+run_rounds(struct flipper *f, bool is_push)
+{
+	time_t end = time(NULL) + SECONDS;
+	pthread_t thread;
+
 	st_relaxed(&stop, false);
-	CHECK_EQ(pthread_create(&flipper, NULL, flip_descriptors, is_push ? &rig.rx : &rig.tx), 0);
-	while (time(NULL) < end)
-		if (is_push)
+	CHECK_EQ(pthread_create(&thread, NULL, flip, f), 0);
+	while (time(NULL) <= end)
+		if (f->everything)
+			hostile_round(is_push);
+		else if (is_push)
 			push_round();
 		else
 			pull_round();
 	st_relaxed(&stop, true);
-	CHECK_EQ(pthread_join(flipper, NULL), 0);
-	CHECK(!q->ring.broken);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
+static void
+race(uint64_t features, bool is_push, bool everything)
+{
+	const struct net_rig_conf conf = {
+		.features = RIG_MODERN | RIG_INDIRECT | features, .nr_mbufs = 8191,
+		.ring_size = everything ? 64 : 0,
+	};
+	struct vhc_queue *q;
+	const struct driver *d;
+	struct flipper f;
+
+	net_rig_open(&rig, &conf);
+	q = is_push ? rig.push : rig.pull;
+	d = is_push ? &rig.rx : &rig.tx;
+	f = (struct flipper){
+		.kind = d->kind, .size = d->size, .everything = everything, .x = 12345,
+		.ring = (union driver_desc *)(void *)d->desc, .avail = d->avail,
+	};
+	run_rounds(&f, is_push);
+	CHECK(everything || !q->ring.broken);
 	CHECK(rig_nr_faults(q) > 0);
 	CHECK(rig_stats(q).packets > 0);
 	net_rig_close(&rig);
@@ -138,25 +244,40 @@ race(uint64_t features, bool is_push)
 static void
 test_pull(void)
 {
-	race(RIG_CSUM, false);
+	race(RIG_CSUM, false, false);
 }
 
 static void
 test_push(void)
 {
-	race(0, true);
+	race(0, true, false);
 }
 
 static void
 test_push_mergeable(void)
 {
-	race(RIG_MERGEABLE, true);
+	race(RIG_MERGEABLE, true, false);
+}
+
+static void
+test_pull_from_a_ring_gone_mad(void)
+{
+	race(RIG_CSUM, false, true);
+}
+
+static void
+test_push_to_a_ring_gone_mad(void)
+{
+	race(0, true, true);
+	race(RIG_MERGEABLE, true, true);
 }
 
 static const struct test tests[] = {
 	TEST(test_pull),
 	TEST(test_push),
 	TEST(test_push_mergeable),
+	TEST(test_pull_from_a_ring_gone_mad),
+	TEST(test_push_to_a_ring_gone_mad),
 };
 
 int

@@ -6,192 +6,20 @@
 
 #include <errno.h>
 
-#include "model/driver.h"
-#include "ring/verbs.h"
-#include "unit/check.h"
+#include "chains.h"
 
-#define PIECES_MAX	24
-#define BYTES_MAX	4096
-
-static struct guest guest;
-static struct driver driver;
-static struct ring ring;
-static struct ring_faults faults;
-static struct chain chain;
-static char reason[RING_REASON_LEN];
-
+/* A ring of `size` whose indices begin at `first_idx`. */
 static void
-open_ring(uint16_t size, bool event_idx, uint16_t first_idx)
+open_split(uint16_t size, bool event_idx, uint16_t first_idx)
 {
 	const struct driver_conf conf = {
 		.size = size, .first = first_idx, .event_idx = event_idx,
 	};
-	struct ring_claim claim;
 
-	guest_init(&guest);
-	driver_init(&driver, &guest, GUEST_LOW_AT, &conf);
-	memset(&faults, 0, sizeof(faults));
-	ring = (struct ring){ .call_fd = -1, .err_fd = -1, .faults = &faults };
-	claim = driver_claim(&driver, true);
-	CHECK_EQ(vhc_ring_translate(&ring, &claim, guest.map, reason), 0);
-	vhc_ring_start(&ring, 0);
+	open_ring(&conf);
 }
 
-/* Looks, as a burst does first, and counts. */
-static uint16_t
-nr_ready(void)
-{
-	return split_ready(&ring) ? vhc_ring_nr_available(&ring) : 0;
-}
-
-static void
-close_ring(void)
-{
-	for (unsigned int i = 0; i < RING_NR_FAULTS; i++)
-		CHECK_EQ(faults.count[i], 0);
-	CHECK(!ring.broken);
-	driver_fini(&driver);
-	guest_fini(&guest);
-}
-
-/* ---- random legal chains -------------------------------------------------------------------- */
-
-/* A chain as the driver meant it. */
-struct posted {
-	struct piece pieces[PIECES_MAX];
-	unsigned int nr;
-	uint32_t read_len;
-	uint32_t write_len;
-	uint16_t id;
-};
-
-/* Anywhere, and often where it hurts: against the end of a part, or astride the seam. */
-static uint64_t
-random_place(uint32_t len)
-{
-	switch (random_below(6)) {
-	case 0:
-		return GUEST_END_AT - len;
-	case 1:
-		return GUEST_FAR_END_AT - len;
-	case 2:
-		return GUEST_SEAM_AT - random_below(len + 1);
-	default:
-		return guest_alloc(&guest, len);
-	}
-}
-
-static struct piece
-random_piece(bool writable)
-{
-	uint32_t len = random_below(8) ? 1 + random_below(BYTES_MAX / PIECES_MAX) : 0;
-
-	return (struct piece){ random_place(len), len, writable };
-}
-
-static void
-post_random(struct posted *p)
-{
-	unsigned int nr_max = driver.nr_free < PIECES_MAX ? driver.nr_free : PIECES_MAX;
-	unsigned int nr_readable;
-
-	p->nr = 1 + random_below(nr_max);
-	nr_readable = random_below(p->nr + 1);
-	p->read_len = p->write_len = 0;
-	for (unsigned int i = 0; i < p->nr; i++) {
-		p->pieces[i] = random_piece(i >= nr_readable);
-		*(i < nr_readable ? &p->read_len : &p->write_len) += p->pieces[i].len;
-	}
-	if (random_below(2))
-		p->id = driver_post(&driver, p->pieces, p->nr);
-	else
-		p->id = driver_post_indirect(&driver, p->pieces, p->nr, random_below(p->nr),
-					     guest_alloc(&guest, p->nr * 16));
-}
-
-/* What the driver finds in the pieces of one direction. */
-static uint32_t
-read_pieces(const struct posted *p, bool writable, uint8_t *dst)
-{
-	uint32_t done = 0;
-
-	for (unsigned int i = 0; i < p->nr; i++)
-		if (p->pieces[i].writable == writable) {
-			guest_read(&guest, p->pieces[i].at, dst + done, p->pieces[i].len);
-			done += p->pieces[i].len;
-		}
-	return done;
-}
-
-/*
- * Pieces of one chain may overlap each other in memory: so fill them all first, and look at what
- * came of it.
- */
-static void
-check_chain(const struct posted *p, uint32_t seed)
-{
-	uint8_t expected[BYTES_MAX], got[BYTES_MAX];
-	struct chain_pos pos = chain_readable(&chain);
-
-	CHECK_EQ(chain.id, p->id);
-	CHECK_EQ(chain.read_len, p->read_len);
-	CHECK_EQ(chain.write_len, p->write_len);
-	for (unsigned int i = 0; i < p->nr; i++) {
-		pattern_fill(expected, seed + i, p->pieces[i].len);
-		guest_write(&guest, p->pieces[i].at, expected, p->pieces[i].len);
-	}
-	CHECK_EQ(read_pieces(p, false, expected), p->read_len);
-	CHECK_EQ(chain_copy_out(&pos, got, sizeof(got)), p->read_len);
-	CHECK_EQ(memcmp(got, expected, p->read_len), 0);
-
-	pos = chain_writable(&chain);
-	CHECK_EQ(read_pieces(p, true, expected), p->write_len);
-	CHECK_EQ(chain_copy_out(&pos, got, sizeof(got)), p->write_len);
-	CHECK_EQ(memcmp(got, expected, p->write_len), 0);
-}
-
-/* All the driver posted comes out in order; some is given back by one publish, some by the next. */
-static void
-round_trip(struct posted *posted, unsigned int nr, uint32_t seed)
-{
-	struct used_entry used;
-
-	driver_publish(&driver);
-	CHECK_EQ(nr_ready(), nr);
-	for (unsigned int i = 0; i < nr; i++) {
-		CHECK_EQ(split_take(&ring, &chain), TAKE_OK);
-		check_chain(&posted[i], seed + 100 * i);
-		split_give(&ring, chain.id, posted[i].write_len);
-		if (random_below(4) == 0)
-			split_publish(&ring);
-	}
-	CHECK_EQ(nr_ready(), 0);
-	split_publish(&ring);
-	for (unsigned int i = 0; i < nr; i++) {
-		CHECK(driver_collect(&driver, &used));
-		CHECK_EQ(used.id, posted[i].id);
-		CHECK_EQ(used.len, posted[i].write_len);
-	}
-	CHECK(!driver_collect(&driver, &used));
-}
-
-static void
-random_chains(uint16_t size, uint32_t nr_chains)
-{
-	static struct posted posted[32];
-
-	open_ring(size, random_below(2), (uint16_t)(65536 - nr_chains / 2));
-	for (uint32_t done = 0; done < nr_chains;) {
-		unsigned int nr = 0, nr_wanted = 1 + random_below(32);
-
-		while (nr < nr_wanted && driver.nr_free)
-			post_random(&posted[nr++]);
-		round_trip(posted, nr, done);
-		CHECK_EQ(driver.nr_free, size);
-		done += nr;
-	}
-	close_ring();
-}
+/* ---- chains --------------------------------------------------------------------------------- */
 
 /* Half of them before the 16-bit indices wrap, half after. */
 static void
@@ -200,7 +28,15 @@ test_random_legal_chains(void)
 	static const uint16_t sizes[] = { 1, 2, 4, 64, 256, 1024, 32768 };
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-		random_chains(sizes[i], sizes[i] < 64 ? 300 : 3000);
+		for (unsigned int order = 0; order < 2; order++) {
+			uint32_t nr_chains = sizes[i] < 64 ? 300 : 3000;
+			const struct driver_conf conf = {
+				.size = sizes[i], .first = (uint16_t)(65536 - nr_chains / 2),
+				.event_idx = random_below(2), .in_order = order,
+			};
+
+			random_chains(&conf, nr_chains);
+		}
 }
 
 /* 2.7.5.3 asks for no alignment of a table, and it need not be contiguous for us. */
@@ -214,7 +50,7 @@ test_indirect_table_anywhere(void)
 	};
 	struct posted p = { .nr = 10, .read_len = 50, .write_len = 50 };
 
-	open_ring(4, false, 0);
+	open_split(4, false, 0);
 	for (unsigned int i = 0; i < p.nr; i++)
 		p.pieces[i] = (struct piece){ GUEST_SEAM_AT + 0x10000 + 100 * i, 10, i >= 5 };
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
@@ -237,7 +73,7 @@ test_writes_land_in_the_writable_pieces_in_order(void)
 	uint8_t sent[214], got[214];
 	struct chain_pos pos;
 
-	open_ring(256, false, 0);
+	open_split(256, false, 0);
 	memcpy(p.pieces, pieces, sizeof(pieces));
 	guest_fill(&guest, GUEST_SEAM_AT - 5, 0xee, 9);
 	driver_post(&driver, p.pieces, p.nr);
@@ -260,7 +96,7 @@ test_whole_ring_in_one_chain(void)
 	static struct piece pieces[1024];
 
 	for (uint16_t size = 1; size <= 1024; size *= 2) {
-		open_ring(size, false, 0);
+		open_split(size, false, 0);
 		for (uint16_t i = 0; i < size; i++)
 			pieces[i] = (struct piece){ GUEST_BUFFERS_AT + 2u * i, 1, i & 512 };
 		driver_post(&driver, pieces, size);
@@ -282,7 +118,7 @@ test_full_ring(void)
 		const struct piece piece = { GUEST_BUFFERS_AT, 60, false };
 		struct used_entry used;
 
-		open_ring(sizes[i], false, 40000);
+		open_split(sizes[i], false, 40000);
 		for (unsigned int k = 0; k < sizes[i]; k++)
 			driver_post(&driver, &piece, 1);
 		driver_publish(&driver);
@@ -310,7 +146,7 @@ test_untaken_chains_come_again(void)
 	struct used_entry used;
 	struct ring_mark mark;
 
-	open_ring(8, false, 65534);
+	open_split(8, false, 65534);
 	for (unsigned int i = 0; i < 5; i++)
 		ids[i] = driver_post(&driver, &piece, 1);
 	driver_publish(&driver);
@@ -343,7 +179,7 @@ test_nothing_is_visible_before_publish(void)
 {
 	const struct piece piece = { GUEST_BUFFERS_AT, 60, true };
 
-	open_ring(4, false, 65535);
+	open_split(4, false, 65535);
 	for (unsigned int i = 0; i < 4; i++)
 		driver_post(&driver, &piece, 1);
 	driver_publish(&driver);
@@ -369,7 +205,7 @@ test_starts_where_the_ring_is(void)
 	const struct piece piece = { GUEST_BUFFERS_AT, 60, true };
 	uint16_t first;
 
-	open_ring(8, false, 100);
+	open_split(8, false, 100);
 	first = driver_post(&driver, &piece, 1);
 	driver_post(&driver, &piece, 1);
 	driver_publish(&driver);
@@ -382,6 +218,47 @@ test_starts_where_the_ring_is(void)
 	CHECK_EQ(split_take(&ring, &chain), TAKE_OK);
 	CHECK_EQ(chain.id, first);
 	close_ring();
+}
+
+/* ---- IN_ORDER ------------------------------------------------------------------------------- */
+
+/* 2.7.9: one entry with the last one's id; the index moves by as many as the batch has. */
+static void
+batches(uint16_t size, uint16_t n)
+{
+	const struct driver_conf conf = { .size = size, .first = 65500, .in_order = true };
+	const struct piece piece = { GUEST_BUFFERS_AT, 60, true };
+	struct used_entry used;
+
+	open_ring(&conf);
+	for (unsigned int round = 0; round < 30; round++) {
+		uint16_t last = 0, ids[16];
+
+		for (uint16_t i = 0; i < n; i++)
+			last = ids[i] = driver_post(&driver, &piece, 1);
+		driver_publish(&driver);
+		CHECK_EQ(nr_ready(), n);
+		split_skip(&ring, n);
+		split_give_batch(&ring, last, n);
+		CHECK_EQ(driver_nr_used(&driver), 0);
+		split_publish(&ring);
+		CHECK_EQ(driver_nr_used(&driver), n);
+		for (uint16_t i = 0; i < n; i++) {
+			CHECK(driver_collect(&driver, &used));
+			CHECK_EQ(used.id, ids[i]);
+			CHECK_EQ(used.len, 0);
+		}
+		CHECK_EQ(driver.nr_free, size);
+	}
+	close_ring();
+}
+
+static void
+test_one_entry_for_a_batch(void)
+{
+	for (uint16_t size = 1; size <= 16; size *= 2)
+		for (uint16_t n = 1; n <= size; n++)
+			batches(size, n);
 }
 
 /* ---- notifications -------------------------------------------------------------------------- */
@@ -436,7 +313,7 @@ give_back(unsigned int nr)
 static void
 test_calls_without_event_idx_follow_the_flag(void)
 {
-	open_ring(8, false, 0);
+	open_split(8, false, 0);
 	for (unsigned int i = 0; i < 20; i++) {
 		driver_want_calls(&driver, i % 3);
 		CHECK_EQ(give_back(1 + i % 4), i % 3 != 0);
@@ -447,7 +324,7 @@ test_calls_without_event_idx_follow_the_flag(void)
 static void
 test_calls_with_event_idx_follow_the_index(void)
 {
-	open_ring(16, true, 65528);
+	open_split(16, true, 65528);
 	driver_want_calls(&driver, false);	/* means nothing here */
 	driver_want_call_at(&driver, 1000);
 	CHECK(give_back(1));		/* the first is always due */
@@ -467,7 +344,7 @@ test_kicks_without_event_idx(void)
 {
 	const struct piece piece = { GUEST_BUFFERS_AT, 60, true };
 
-	open_ring(8, false, 0);
+	open_split(8, false, 0);
 	CHECK(!split_kicks(&ring, false));
 	CHECK(driver_kicks_refused(&driver));
 	CHECK(!split_kicks(&ring, true));
@@ -484,7 +361,7 @@ test_kicks_with_event_idx(void)
 {
 	const struct piece piece = { GUEST_BUFFERS_AT, 60, true };
 
-	open_ring(8, true, 65535);
+	open_split(8, true, 65535);
 	CHECK(!split_kicks(&ring, true));
 	CHECK_EQ(driver_kick_event(&driver), 65535);
 	CHECK(!driver_kicks_refused(&driver));
@@ -507,7 +384,7 @@ test_ring_addresses_are_judged(void)
 {
 	struct ring_claim good, bad;
 
-	open_ring(256, false, 0);
+	open_split(256, false, 0);
 	good = driver_claim(&driver, true);
 	for (uint64_t off = 1; off < 16; off++) {
 		bad = good;
@@ -541,7 +418,7 @@ test_ring_may_end_with_the_memory(void)
 {
 	struct ring_claim claim;
 
-	open_ring(256, false, 0);
+	open_split(256, false, 0);
 	claim = driver_claim(&driver, true);
 	claim.used.v = GUEST_USER(GUEST_END_AT) - (4 + 8 * 256);
 	CHECK_EQ(vhc_ring_translate(&ring, &claim, guest.map, reason), 0);
@@ -567,6 +444,7 @@ static const struct test tests[] = {
 	TEST(test_untaken_chains_come_again),
 	TEST(test_nothing_is_visible_before_publish),
 	TEST(test_starts_where_the_ring_is),
+	TEST(test_one_entry_for_a_batch),
 	TEST(test_event_idx_arithmetic),
 	TEST(test_calls_without_event_idx_follow_the_flag),
 	TEST(test_calls_with_event_idx_follow_the_index),
