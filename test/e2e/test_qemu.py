@@ -14,7 +14,8 @@ from lab.guest import Guest, GuestPair
 from lab.testpmd import Testpmd
 
 STREAM_BYTES = 50 << 20
-MRG_RXBUF, MQ = 15, 22  # virtio-net feature bits
+GUEST_TSO4, HOST_TSO4, MRG_RXBUF, MQ = 7, 11, 15, 22  # virtio-net feature bits
+NO_TSO = {"guest_tso4": "off", "guest_tso6": "off"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,6 +81,43 @@ def test_two_queue_pairs(folder):
             assert_intact(pair, switch)
             assert pair.server.has_feature(MQ)
             assert pair.server.link()["queues"] == "2"
+
+
+def forward_with_tso(switch):
+    """Hand TCP packets on with the request to cut them, instead of as they came."""
+    switch.command("port stop all")
+    for port in (0, 1):
+        switch.command(f"csum set ip hw {port}")
+        switch.command(f"csum set tcp hw {port}")
+        switch.command(f"csum mac-swap off {port}")
+        switch.command(f"tso set 1448 {port}")
+    switch.command("port start all")
+    switch.command("set fwd csum")
+
+
+def test_large_packets_pass_whole(folder, ours_only):
+    with ports(folder, tso=1) as switch:
+        switch.start()
+        with guests(folder) as pair:
+            assert_intact(pair, switch)
+            assert pair.client.has_feature(HOST_TSO4) and pair.server.has_feature(GUEST_TSO4)
+            assert switch.xstats(1)["rx_q0_gso_packets"] > 100
+            assert switch.stats(1)["RX-packets"] < STREAM_BYTES / 3000
+
+
+@pytest.mark.parametrize("props, counter", [
+    pytest.param({}, "tx_q0_gso_packets", id="passed-on"),
+    pytest.param(NO_TSO, "tx_q0_sw_gso_packets", id="cut"),
+    pytest.param({**NO_TSO, "guest_csum": "off", "mrg_rxbuf": "off"}, "tx_q0_sw_gso_packets",
+                 id="cut-and-summed")])
+def test_large_packets_are_passed_on_or_cut(folder, ours_only, props, counter):
+    with ports(folder, tso=1) as switch:
+        forward_with_tso(switch)
+        switch.start()
+        with guests(folder, props=props) as pair:
+            assert_intact(pair, switch)
+            assert switch.xstats(0)[counter] > 100
+            assert switch.xstats(0)["tx_q0_bad_offload_packets"] == 0
 
 
 def test_killed_guest_is_replaced(folder):

@@ -118,6 +118,32 @@ packet_make(struct packet *p, const struct packet_spec *spec)
 	packet_put_lengths(p);
 }
 
+void
+packet_make_tcp(struct packet *p, bool ipv6, uint32_t options, uint32_t payload_len)
+{
+	const struct packet_spec spec = {
+		.ipv6 = ipv6, .proto = PROTO_TCP, .payload_len = payload_len, .seed = payload_len,
+		.vlan = options & 1,
+		.l3_options = options & 2 ? 16 : 0,
+		.l4_options = options & 4 ? 12 : 0,
+	};
+
+	packet_make(p, &spec);
+}
+
+struct virtio_net_hdr
+packet_tso_header(const struct packet *p, uint16_t gso_size)
+{
+	return (struct virtio_net_hdr){
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.gso_type = p->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4,
+		.gso_size = le16_put(gso_size),
+		.hdr_len = le16_put((uint16_t)headers_len(p)),
+		.csum_start = le16_put((uint16_t)l4_at(p)),
+		.csum_offset = le16_put((uint16_t)p->csum_offset),
+	};
+}
+
 struct rte_mbuf *
 packet_mbuf(struct net_rig *rig, const struct packet *p, uint32_t seg_len)
 {

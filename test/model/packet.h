@@ -83,6 +83,12 @@ headers_len(const struct packet *p)
 /* Both checksums are junk. */
 void packet_make(struct packet *p, const struct packet_spec *spec);
 
+/* TCP, with what the bits of `options` say: 1 a VLAN tag, 2 IP options, 4 TCP options. */
+void packet_make_tcp(struct packet *p, bool ipv6, uint32_t options, uint32_t payload_len);
+
+/* The header to ask with that it be cut; all of it is true. */
+struct virtio_net_hdr packet_tso_header(const struct packet *p, uint16_t gso_size);
+
 /* The length fields of the headers say what `p->len` is. */
 void packet_put_lengths(struct packet *p);
 
