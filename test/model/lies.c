@@ -214,15 +214,6 @@ readable_after_writable(const struct liar *l)
 	set_flags(l, second, 0);
 }
 
-/* Not even where the first entry is forgiven: see packed_walk_indirect(). */
-static void
-readable_late_in_table(const struct liar *l)
-{
-	post_table(l, 3);
-	add_flag(l, table_entry(l, 1), VIRTQ_DESC_F_WRITE);
-	set_flags(l, table_entry(l, 2), 0);
-}
-
 /* 64 MiB are mapped from GUEST_LOW_AT on. */
 static void
 bytes_just_4_gib(const struct liar *l)
@@ -490,7 +481,6 @@ const struct lie lies[] = {
 	LIE(CHAIN_EMPTY, TO_BOTH, IN_BOTH, empty_one_descriptor),
 	LIE(CHAIN_EMPTY, TO_BOTH, IN_BOTH, empty_other_direction_only),
 	LIE(CHAIN_ORDER, TO_BOTH, IN_BOTH, readable_after_writable),
-	LIE(CHAIN_ORDER, TO_BOTH, IN_PACKED, readable_late_in_table),
 	LIE(CHAIN_BYTES, TO_BOTH, IN_BOTH, bytes_just_4_gib),
 	LIE(CHAIN_BYTES, TO_BOTH, IN_BOTH, bytes_wrap),
 	LIE(DESC_WRAP, TO_BOTH, IN_BOTH, desc_wraps),

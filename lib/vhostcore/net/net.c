@@ -122,6 +122,7 @@ net_queue_start(struct vhc_queue *q, uint64_t features)
 	nq->mergeable = features & BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT);
 	nq->csum = features & BIT64(csum_bit);
 	nq->tso = net_tso(q, features);
+	nq->core.ring.driver_only_sends = net_is_pull(q);
 	net_choose_burst(nq);
 }
 

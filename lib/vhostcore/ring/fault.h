@@ -38,7 +38,7 @@
 	X(FRAME_SHORT,	frame_short,	"a packet is shorter than an Ethernet header") \
 	X(FRAME_LONG,	frame_long,	"a packet is longer than 64 KiB") \
 	X(CSUM_RANGE,	csum_range,	"a checksum request points outside its packet") \
-	X(GSO_OFF,	gso_off,	"a segmentation request of a kind that was not negotiated") \
+	X(GSO_OFF,	gso_off,	"a segmentation request that was not negotiated") \
 	X(GSO_BAD,	gso_bad,	"a segmentation request that its packet contradicts")
 
 #define RING_FAULTS(X) RING_FAULTS_BREAKING(X) RING_FAULTS_CHAIN(X)

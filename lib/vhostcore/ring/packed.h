@@ -71,18 +71,10 @@ packed_skip(struct ring *r, uint16_t n)
 /* ---- take ----------------------------------------------------------------------------------- */
 
 /*
- * DPDK's virtio driver (22.11) leaves WRITE on the packet header it sends, the first entry of its
- * tables. 2.8.5 has nothing writable before something readable, so there is no doubt what it means.
+ * 2.8.7: entries follow one another; of their flags only WRITE means anything. Not even that where
+ * the driver only sends: DPDK's (22.11) leaves it on the header's entry, and on entry n of the table
+ * in slot n.
  */
-static inline void
-packed_pardon_first(struct chain *c)
-{
-	c->read_len += c->write_len;
-	c->write_len = 0;
-	c->nr_readable = c->nr_spans;
-}
-
-/* 2.8.7: entries follow one another; of their flags only WRITE means anything. */
 static inline enum ring_fault
 packed_walk_indirect(struct ring *r, struct chain *c, const struct virtq_packed_desc *raw)
 {
@@ -93,16 +85,17 @@ packed_walk_indirect(struct ring *r, struct chain *c, const struct virtq_packed_
 	for (uint32_t slot = 0; fault == RING_FAULT_NONE && slot < table.size; slot++) {
 		const struct virtq_packed_desc *g_desc = walk_table_entry(r, &table, slot);
 		struct virtq_packed_desc entry;
+		uint16_t flags;
 
 		if (!g_desc)
 			return RING_FAULT_INDIRECT_UNMAPPED;
 		entry = guest_load_packed_desc(g_desc);
-		if (le16_get(entry.flags) & VIRTQ_DESC_F_INDIRECT)
+		flags = le16_get(entry.flags);
+		if (flags & VIRTQ_DESC_F_INDIRECT)
 			return RING_FAULT_INDIRECT_NESTED;
-		if (slot == 1 && !(le16_get(entry.flags) & VIRTQ_DESC_F_WRITE))
-			packed_pardon_first(c);
-		fault = walk_add(r, c, le64_get(entry.addr), le32_get(entry.len),
-				 le16_get(entry.flags));
+		if (r->driver_only_sends)
+			flags &= (uint16_t)~VIRTQ_DESC_F_WRITE;
+		fault = walk_add(r, c, le64_get(entry.addr), le32_get(entry.len), flags);
 	}
 	return fault;
 }

@@ -77,6 +77,7 @@ struct ring {
 	bool signalled_valid;		/* ... and whether that was in this ring's life */
 	bool indirect;
 	bool in_order;
+	bool driver_only_sends;		/* what the class knows: nothing in it is for us to write */
 	enum ring_kind kind;
 };
 

@@ -187,7 +187,8 @@ tell_in(enum ring_fault fault, uint64_t features)
 	unsigned int nr_told = 0;
 
 	if (why_not)
-		printf("  not in a %s ring: %s\n", kind == RING_PACKED ? "packed" : "split", why_not);
+		printf("  not in a %s ring: %s\n", kind == RING_PACKED ? "packed" : "split",
+		       why_not);
 	for (size_t i = 0; i < nr_lies; i++) {
 		if (lies[i].fault != fault || !lie_fits(&lies[i], kind))
 			continue;

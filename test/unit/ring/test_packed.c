@@ -137,29 +137,41 @@ test_full_ring(void)
 	}
 }
 
-/* As DPDK's virtio driver sends: of a table's entries only the first has WRITE, and is no less read. */
-static void
-test_first_entry_of_a_table_with_write(void)
-{
-	const uint64_t table_at = GUEST_BUFFERS_AT + 0x10000;
-	struct posted p = { .nr = 3, .read_len = 112 };
-	union driver_desc *first;
+#define TABLE_AT (GUEST_BUFFERS_AT + 0x10000)
 
-	p.pieces[0] = (struct piece){ GUEST_BUFFERS_AT, 12, false };
-	p.pieces[1] = (struct piece){ GUEST_BUFFERS_AT + 100, 60, false };
-	p.pieces[2] = (struct piece){ GUEST_BUFFERS_AT + 200, 40, false };
+/* A table of three readable entries, WRITE left on those whose bit is set in `mask`. */
+static void
+post_with_write_left(struct posted *p, unsigned int mask)
+{
+	union driver_desc *entries = guest_ptr(&guest, TABLE_AT, 3 * sizeof(*entries));
+
+	*p = (struct posted){ .nr = 3, .read_len = 30 };
+	for (unsigned int i = 0; i < 3; i++)
+		p->pieces[i] = (struct piece){ GUEST_BUFFERS_AT + 100 * i, 10, false };
+	p->id = driver_post_indirect(&driver, p->pieces, p->nr, 0, TABLE_AT);
+	for (unsigned int i = 0; i < 3; i++)
+		if (mask >> i & 1)
+			entries[i].packed.flags = le16_put(VIRTQ_DESC_F_WRITE);
+}
+
+/* As DPDK's virtio driver sends segments; where buffers are for us to write it is an error. */
+static void
+test_write_in_a_table_of_a_driver_that_only_sends(void)
+{
+	struct posted p;
+
 	open_ring(&fresh);
-	p.id = driver_post_indirect(&driver, p.pieces, p.nr, 0, table_at);
-	first = guest_ptr(&guest, table_at, sizeof(*first));
-	first->packed.flags = le16_put(VIRTQ_DESC_F_WRITE);
-	round_trip(&p, 1, 3);
-	/* Alone it is what it says. */
-	p.nr = 1;
-	p.pieces[0].writable = true;
-	p.read_len = 0;
-	p.write_len = 12;
-	p.id = driver_post_indirect(&driver, p.pieces, p.nr, 0, table_at);
-	round_trip(&p, 1, 3);
+	ring.driver_only_sends = true;
+	for (unsigned int mask = 0; mask < 8; mask++) {
+		post_with_write_left(&p, mask);
+		round_trip(&p, 1, mask);
+	}
+	ring.driver_only_sends = false;
+	post_with_write_left(&p, 1);
+	driver_publish(&driver);
+	CHECK_EQ(packed_take(&ring, &chain), TAKE_BAD);
+	CHECK_EQ(faults.count[RING_FAULT_CHAIN_ORDER], 1);
+	faults.count[RING_FAULT_CHAIN_ORDER] = 0;
 	close_ring();
 }
 
@@ -662,7 +674,7 @@ static const struct test tests[] = {
 	TEST(test_largest_ring_wraps),
 	TEST(test_whole_ring_in_one_chain),
 	TEST(test_full_ring),
-	TEST(test_first_entry_of_a_table_with_write),
+	TEST(test_write_in_a_table_of_a_driver_that_only_sends),
 	TEST(test_runs_from_every_slot),
 	TEST(test_slots_held_are_not_taken_again),
 	TEST(test_untaken_chains_come_again),
