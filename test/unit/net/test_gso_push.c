@@ -380,6 +380,32 @@ test_requests_without_sense_are_dropped(void)
 	}
 }
 
+/* All of it true, but longer than the copy that would have to be changed for each segment. */
+static void
+test_headers_too_long_to_copy(void)
+{
+	const struct net_rig_conf conf = { .features = RIG_MODERN };
+
+	net_rig_open(&rig, &conf);
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct packet_spec spec = {
+			.ipv6 = true, .proto = PROTO_TCP, .payload_len = 1000,
+			.l3_options = i ? 184 : 176,
+		};
+		struct rte_mbuf *m;
+
+		/* 250 bytes of headers, then 258: 256 is the most. */
+		packet_make(&packet, &spec);
+		m = tso_mbuf(0, 500);
+		rig_offer(&rig, 2, BUFFER_LEN);
+		driver_publish(&rig.rx);
+		CHECK_EQ(vhc_net_push(rig.push, &m, 1), 1);
+		CHECK_EQ(rig_stats(rig.push).bad_offload, i);
+		CHECK_EQ(driver_nr_used(&rig.rx), 2);
+	}
+	net_rig_close(&rig);
+}
+
 static const struct test tests[] = {
 	TEST(test_cut_for_guests_that_take_no_more),
 	TEST(test_cut_the_largest),
@@ -388,6 +414,7 @@ static const struct test tests[] = {
 	TEST(test_bad_buffer_between_segments),
 	TEST(test_what_can_never_fit_is_dropped),
 	TEST(test_requests_without_sense_are_dropped),
+	TEST(test_headers_too_long_to_copy),
 };
 
 int

@@ -346,6 +346,26 @@ make_uso(struct rte_mbuf *m)
 	m->ol_flags |= RTE_MBUF_F_TX_UDP_SEG;
 }
 
+/* No Ethernet header ends there, but an application may say that it does. */
+static void
+test_l4_header_at_an_odd_place(void)
+{
+	const struct net_rig_conf conf = { .features = RIG_MODERN };
+	static struct packet p;
+
+	guest_csum = false;
+	net_rig_open(&rig, &conf);
+	for (uint32_t len = 0; len < 500; len += 7) {
+		make(&p, len & 1, PROTO_TCP, len, len);
+		memmove(p.bytes + 15, p.bytes + 14, p.len - 14);
+		p.len++;
+		p.l2_len++;
+		push_l4(&p, 0, !p.ipv6);
+		push_l4(&p, 61, !p.ipv6);
+	}
+	net_rig_close(&rig);
+}
+
 static void
 forget_l3_len(struct rte_mbuf *m)
 {
@@ -415,6 +435,7 @@ static const struct test tests[] = {
 	TEST(test_pushed_ip_checksum),
 	TEST(test_data_valid_needs_guest_csum_and_a_good_sum),
 	TEST(test_checksum_request_in_a_legacy_header),
+	TEST(test_l4_header_at_an_odd_place),
 	TEST(test_requests_without_sense_are_dropped),
 };
 
