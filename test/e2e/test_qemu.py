@@ -14,7 +14,7 @@ from lab.guest import Guest, GuestPair
 from lab.testpmd import Testpmd
 
 STREAM_BYTES = 50 << 20
-MRG_RXBUF, MQ = 15, 22  # virtio-net feature bits
+MRG_RXBUF, MQ, RING_PACKED = 15, 22, 34  # virtio feature bits
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,6 +71,14 @@ def test_without_mergeable_buffers(folder):
         with guests(folder, props={"mrg_rxbuf": "off"}) as pair:
             assert_intact(pair, switch)
             assert not pair.server.has_feature(MRG_RXBUF)
+
+
+def test_packed_rings(folder, qemu):
+    with ports(folder) as switch:
+        switch.start()
+        with guests(folder, qemu=qemu, props={"packed": "on"}) as pair:
+            assert_intact(pair, switch)
+            assert pair.server.has_feature(RING_PACKED)
 
 
 def test_two_queue_pairs(folder):
