@@ -14,7 +14,7 @@ from lab.guest import Guest, GuestPair
 from lab.testpmd import Testpmd
 
 STREAM_BYTES = 50 << 20
-GUEST_TSO4, HOST_TSO4, MRG_RXBUF, MQ = 7, 11, 15, 22  # virtio-net feature bits
+GUEST_TSO4, HOST_TSO4, MRG_RXBUF, MQ, RING_PACKED = 7, 11, 15, 22, 34  # virtio feature bits
 NO_TSO = {"guest_tso4": "off", "guest_tso6": "off"}
 
 
@@ -72,6 +72,14 @@ def test_without_mergeable_buffers(folder):
         with guests(folder, props={"mrg_rxbuf": "off"}) as pair:
             assert_intact(pair, switch)
             assert not pair.server.has_feature(MRG_RXBUF)
+
+
+def test_packed_rings(folder, qemu):
+    with ports(folder) as switch:
+        switch.start()
+        with guests(folder, qemu=qemu, props={"packed": "on"}) as pair:
+            assert_intact(pair, switch)
+            assert pair.server.has_feature(RING_PACKED)
 
 
 def test_two_queue_pairs(folder):
