@@ -122,9 +122,9 @@ uint32_t driver_read_writable(const struct driver *d, uint16_t id, uint8_t *dst)
 uint16_t driver_nr_used(const struct driver *d);
 
 /*
- * Interrupts: wanted at all; or, with EVENT_IDX, when `event` is passed: an index, for a packed ring
- * a slot with its wrap counter in bit 15. driver_event_after() is the event `n` buffers of one
- * descriptor from where the driver is now.
+ * Interrupts: wanted at all; or, with EVENT_IDX, when `event` is passed: an index, or for a packed
+ * ring a slot with its wrap counter in bit 15. driver_event_after() is the event `n` buffers of
+ * one descriptor from where the driver is now.
  */
 void driver_want_calls(struct driver *d, bool on);
 void driver_want_call_at(struct driver *d, uint16_t event);

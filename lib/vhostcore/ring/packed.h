@@ -112,8 +112,8 @@ packed_skip(struct ring *r, uint16_t n)
 
 /*
  * 2.8.7: entries follow one another; of their flags only WRITE means anything. Not even that where
- * the driver only sends: DPDK's (22.11) leaves it on the header's entry, and on entry n of the table
- * in slot n.
+ * the driver only sends: DPDK's (22.11) leaves it on the header's entry, and on entry n of the
+ * table in slot n.
  */
 static inline enum ring_fault
 packed_walk_indirect(struct ring *r, struct chain *c, const struct virtq_packed_desc *raw)

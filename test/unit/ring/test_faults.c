@@ -183,10 +183,11 @@ tell_in(enum ring_fault fault, uint64_t features)
 {
 	enum ring_kind kind = features & RIG_PACKED ? RING_PACKED : RING_SPLIT;
 	const char *why_not = lie_impossible(fault, kind);
+	const char *layout = kind == RING_PACKED ? "packed" : "split";
 	unsigned int nr_told = 0;
 
 	if (why_not)
-		printf("  not in a %s ring: %s\n", kind == RING_PACKED ? "packed" : "split", why_not);
+		printf("  not in a %s ring: %s\n", layout, why_not);
 	for (size_t i = 0; i < nr_lies; i++) {
 		if (lies[i].fault != fault || !lie_fits(&lies[i], kind))
 			continue;
