@@ -55,6 +55,10 @@ check_gate(struct vhc_device *dev, const struct schema_entry *entry)
 {
 	char name[64];
 
+	if (entry->needs_protocol_features &&
+	    !(dev->offered & BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT)))
+		return vhc_session_refuse(dev, -EPROTO, "%s: PROTOCOL_FEATURES was not offered",
+					  entry->name);
 	if (entry->gate == SCHEMA_NO_GATE || (dev->protocol_features & BIT64(entry->gate)))
 		return 0;
 	return vhc_session_refuse(dev, -EPROTO, "%s: protocol feature %s was not agreed on",

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE 1
 
+#include "../kept_log.h"
 #include "../peer.h"
 
 #include <pthread.h>
@@ -39,45 +40,6 @@ static const struct vhc_class test_class = {
 	.queue_init = no_queue_init,
 	.queue_start = no_queue_start,
 };
-
-/* ---- what was logged ------------------------------------------------------------------------ */
-
-static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
-static char log_text[65536];
-
-static void
-keep_line(enum vhc_log_level level, const char *line, void *arg)
-{
-	size_t used;
-
-	(void)arg;
-	if (level > VHC_LOG_INFO)
-		return;
-	pthread_mutex_lock(&log_lock);
-	used = strlen(log_text);
-	snprintf(log_text + used, sizeof(log_text) - used, "%s\n", line);
-	pthread_mutex_unlock(&log_lock);
-}
-
-static void
-log_forget(void)
-{
-	pthread_mutex_lock(&log_lock);
-	log_text[0] = '\0';
-	pthread_mutex_unlock(&log_lock);
-}
-
-static unsigned int
-log_count(const char *words)
-{
-	unsigned int nr = 0;
-
-	pthread_mutex_lock(&log_lock);
-	for (const char *at = log_text; (at = strstr(at, words)); at++)
-		nr++;
-	pthread_mutex_unlock(&log_lock);
-	return nr;
-}
 
 /* ---- servers -------------------------------------------------------------------------------- */
 
@@ -339,6 +301,26 @@ test_half_a_message_delays_nobody_else(void)
 	vhc_server_destroy(server);
 }
 
+static void
+test_protocol_features_that_are_off_are_refused(void)
+{
+	struct peer_path path = peer_path("s");
+	struct vhc_server_opts opts = opts_for(VHC_ROLE_SERVER, path.text);
+	struct vhc_server *server;
+	int front_end;
+
+	opts.features_off = UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES_BIT;
+	CHECK_EQ(vhc_server_create(&opts, &server), 0);
+	CHECK_EQ(vhc_server_start(server), 0);
+	front_end = peer_connect(path.text);
+	CHECK(is_served(front_end, 2000));
+	peer_request(front_end, VHOST_USER_GET_PROTOCOL_FEATURES, VHOST_USER_VERSION, NULL, 0, 0);
+	CHECK(peer_is_closed(front_end, 2000));
+	wait_why(server, "PROTOCOL_FEATURES was not offered");
+	close(front_end);
+	vhc_server_destroy(server);
+}
+
 static double
 cpu_seconds(void)
 {
@@ -567,6 +549,7 @@ static const struct test tests[] = {
 	TEST(test_second_front_end_is_turned_away),
 	TEST(test_newcomer_replaces_one_that_just_died),
 	TEST(test_half_a_message_delays_nobody_else),
+	TEST(test_protocol_features_that_are_off_are_refused),
 	TEST(test_out_of_descriptors_does_not_spin),
 	TEST(test_client_connects_at_once_when_the_front_end_is_there),
 	TEST(test_client_connects_within_20_ms_of_the_socket_appearing),
