@@ -94,6 +94,16 @@ def test_info_shows_the_rings_the_front_end_made(folder, size):
                 for ring in ("0", "1", "2", "3")] == [(size, 1, 1)] * 4
 
 
+@pytest.mark.parametrize("packed, in_order", [(0, 0), (1, 0), (1, 1)])
+def test_info_shows_the_layout_of_the_rings(folder, packed, in_order):
+    user = paths.virtio_user_vdev(0, folder / "sock", packed_vq=packed, in_order=in_order)
+    with back_end(folder) as back, front_end(folder, user) as front:
+        connect(back, front, front_port=0)
+        for ring in _ask(back, "info")["queues"].values():
+            assert ring["kind"] == ("packed" if packed else "split")
+            assert ring["in_order"] == in_order
+
+
 @pytest.mark.parametrize("mergeable", [0, 1])
 def test_info_shows_the_features_agreed_on(folder, mergeable):
     user = paths.virtio_user_vdev(0, folder / "sock", mrg_rxbuf=mergeable)

@@ -92,7 +92,8 @@ fill_queue(struct rte_tel_data *d, const struct port *port, uint16_t ring)
 	vhc_queue_info(vhc_device_queue(port->device, ring), &state);
 	rte_tel_data_add_dict_int(d, "index", ring);
 	rte_tel_data_add_dict_string(d, "direction", ring & 1 ? "rx" : "tx");
-	rte_tel_data_add_dict_string(d, "kind", "split");
+	rte_tel_data_add_dict_string(d, "kind", state.packed ? "packed" : "split");
+	rte_tel_data_add_dict_int(d, "in_order", state.in_order);
 	rte_tel_data_add_dict_int(d, "size", state.size);
 	rte_tel_data_add_dict_int(d, "started", state.started);
 	rte_tel_data_add_dict_int(d, "enabled", state.enabled);
