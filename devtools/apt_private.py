@@ -15,8 +15,6 @@ import sys
 import time
 
 FRESH_SECONDS = 3600
-FALLBACK = {"URIs": "http://deb.debian.org/debian", "Components": "main",
-            "Signed-By": "/usr/share/keyrings/debian-archive-keyring.gpg"}
 OFFICIAL_SUFFIXES = ("", "-updates", "-security", "-proposed-updates")
 
 CONFIG = """\
@@ -110,7 +108,8 @@ def private_stanzas(kind: str, suffix: str) -> list[dict[str, str]]:
         wanted = {name + suffix} if suffix else suites
         chosen.append(stanza | {"Types": kind, "Suites": " ".join(sorted(wanted)), "Components": "main"})
     if not chosen:
-        chosen = [FALLBACK | {"Types": kind, "Suites": name + suffix}]
+        sys.exit(f"vhostx: apt has no source for Debian {name}, component main, to fetch {kind} packages from; "
+                 "add Debian's to /etc/apt/sources.list.d")
     if suffix:
         # The dependencies of what a suffix suite holds may live in the plain one.
         chosen += [stanza | {"Suites": name} for stanza in chosen]
