@@ -237,7 +237,8 @@ race(uint64_t features, bool is_push, bool everything)
 	run_rounds(&f, is_push);
 	CHECK(everything || !q->ring.broken);
 	CHECK(rig_nr_faults(q) > 0);
-	CHECK(rig_stats(q).packets > 0);
+	/* A ring gone mad may break before its first packet. */
+	CHECK(everything || rig_stats(q).packets > 0);
 	net_rig_close(&rig);
 }
 
