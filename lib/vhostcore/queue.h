@@ -19,6 +19,7 @@ typedef uint16_t (*vhc_burst_t)(struct vhc_queue *q, void **items, uint16_t n);
 struct vhc_queue {
 	/* owner: the poller inside the gate; control while the gate is closed */
 	struct gate gate;
+	uint8_t idle;		/* enum ring_idle: how an empty poll can be told without a burst */
 	vhc_burst_t burst;	/* chosen by the class when the queue starts */
 	struct ring ring;
 	struct ring_faults faults;	/* written by the poller, read by anyone */

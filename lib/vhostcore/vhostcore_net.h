@@ -27,6 +27,14 @@ extern "C" {
 /** The network class, for vhc_server_opts.cls. */
 const struct vhc_class *vhc_net_class(void);
 
+/**
+ * Instruction set the bursts are compiled for on this CPU, such as "AVX2": the best one it has
+ * within EAL's --force-max-simd-bitwidth. Queues that start later use it.
+ *
+ * Context: any thread, after rte_eal_init().
+ */
+const char *vhc_net_kernel_name(void);
+
 struct vhc_net_pull_conf {
 	struct rte_mempool *pool;	/**< packets are copied into mbufs of this pool */
 	uint16_t port;			/**< mbuf->port of every packet */

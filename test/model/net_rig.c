@@ -30,12 +30,16 @@ remove_runtime_folder(void)
 	rmdir(runtime_folder);
 }
 
+/* What the arguments of the program choose: how wide vectors may be. */
+static const char *simd_width = "--force-max-simd-bitwidth=256";
+
 void
 net_rig_eal(const char *program)
 {
 	char *args[] = {
 		(char *)(uintptr_t)program, "--no-huge", "--no-pci", "--no-shconf", "-m", "128",
 		"--no-telemetry", "--log-level=error", "--lcores=0@0",
+		(char *)(uintptr_t)simd_width,
 	};
 	cpu_set_t cpus;
 
@@ -59,6 +63,8 @@ parse_argument(const char *word)
 		extra_features |= RIG_PACKED;
 	else if (strcmp(word, "in-order") == 0)
 		extra_features |= RIG_IN_ORDER;
+	else if (strncmp(word, "--force-max-simd-bitwidth=", 26) == 0)
+		simd_width = word;
 	else
 		CHECK_EQ(fprintf(stderr, "no such kind of ring: %s\n", word), 0);
 }

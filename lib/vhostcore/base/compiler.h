@@ -15,6 +15,7 @@
 #define VHC_API		__attribute__((visibility("default")))
 #define VHC_HOT		inline __attribute__((always_inline))
 #define VHC_COLD	__attribute__((cold, noinline))
+#define VHC_NOINLINE	__attribute__((noinline))
 #define VHC_MUST_USE	__attribute__((warn_unused_result))
 #define VHC_PRINTF(f, a) __attribute__((format(printf, f, a)))
 

@@ -20,8 +20,8 @@
 #include "order.h"
 
 struct gate {
-	uint32_t inside;	/* owner: poller */
-	uint32_t closed;	/* owner: control */
+	uint8_t inside;		/* owner: poller */
+	uint8_t closed;		/* owner: control */
 };
 
 /* False: the gate is closed, nothing of the queue may be touched, do not call gate_leave(). */

@@ -49,6 +49,28 @@ map_span(const struct map *map, struct map_hint *hint, gpa guest, uint64_t want)
 	};
 }
 
+/*
+ * The region hit last without its last MAP_NEAR_MARGIN bytes: what begins here and is no longer
+ * than that lies in the region as a whole, for one comparison. For loops, in registers.
+ */
+struct map_near {
+	uint64_t guest;
+	uint64_t size;
+	uint64_t to_host;
+};
+
+#define MAP_NEAR_MARGIN (128u * 1024)
+
+static VHC_HOT struct map_near
+map_near(const struct map_hint *hint)
+{
+	return (struct map_near){
+		.guest = hint->guest,
+		.size = hint->size > MAP_NEAR_MARGIN ? hint->size - MAP_NEAR_MARGIN : 0,
+		.to_host = hint->to_host,
+	};
+}
+
 /* Host memory for all of [guest, guest + len), or NULL if no single region holds it. */
 static VHC_HOT void *
 map_whole(const struct map *map, struct map_hint *hint, gpa guest, uint64_t len)
@@ -56,6 +78,20 @@ map_whole(const struct map *map, struct map_hint *hint, gpa guest, uint64_t len)
 	struct span span = map_span(map, hint, guest, len);
 
 	return vhc_likely(span.len == len) ? span.ptr : NULL;
+}
+
+/* As map_whole(), first where it is cheap. `len` is at most MAP_NEAR_MARGIN. False: not mapped. */
+static VHC_HOT bool
+map_whole_near(const struct map *map, struct map_hint *hint, struct map_near *near, gpa guest,
+	       uint32_t len, uint8_t **host)
+{
+	if (vhc_likely(guest.v - near->guest < near->size)) {
+		*host = (uint8_t *)(uintptr_t)(guest.v + near->to_host);
+		return true;
+	}
+	*host = map_whole(map, hint, guest, len);
+	*near = map_near(hint);
+	return *host;
 }
 
 #endif

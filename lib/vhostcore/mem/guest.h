@@ -104,11 +104,25 @@ guest_load_event(const struct virtq_event *g)
 	return raw;
 }
 
+/* What the driver reads of a used entry, in one piece. */
+static VHC_HOT uint64_t
+guest_used(uint16_t id, uint32_t len)
+{
+	return htole64((uint64_t)len << 32 | id);
+}
+
 /* One used entry in one store; the index store that follows publishes it. */
 static VHC_HOT void
 guest_store_used(struct virtq_used_elem *g, uint16_t id, uint32_t len)
 {
-	st_relaxed((uint64_t *)(void *)g, htole64((uint64_t)len << 32 | id));
+	st_relaxed((uint64_t *)(void *)g, guest_used(id, len));
+}
+
+/* Neighbours, in stores as wide as may be: nobody looks before the index says so. */
+static VHC_HOT void
+guest_store_used_run(struct virtq_used_elem *g, const uint64_t *used, uint32_t n)
+{
+	memcpy(g, used, n * sizeof(*used));
 }
 
 #endif

@@ -41,6 +41,7 @@ struct net_queue {
 	bool csum_flags;	/* pull: leave checksums to the application */
 	uint8_t tso;		/* NET_TSO_*: pull: what the guest may send; push: what it takes */
 	bool vlan_strip;	/* pull: tags move into the mbuf */
+	vhc_burst_t unstripped;	/* pull: the burst that leaves them where they are */
 
 	/* written by the poller, read by anyone */
 	struct vhc_net_stats stats VHC_ALIGNED;
@@ -58,10 +59,6 @@ net_is_pull(const struct vhc_queue *q)
 {
 	return q->index & 1;
 }
-
-/* One pull and one push burst for every way a queue can be set up. */
-vhc_burst_t vhc_net_pull_burst(const struct net_queue *nq);
-vhc_burst_t vhc_net_push_burst(const struct net_queue *nq);
 
 /* Interrupt the driver and count it. Cold for drivers that poll. */
 void vhc_net_notify(struct net_queue *nq);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * pool.h - many fresh mbufs at once.
+ * pool.h - many mbufs from and to their pool at once.
  *
  * Knows:   the per-lcore cache of a mempool.
  * Trusts:  the application's pool.
@@ -29,6 +29,20 @@ pool_get(struct rte_mempool *pool, struct rte_mbuf **mbufs, uint32_t n)
 	cache->len -= n;
 	memcpy(mbufs, &cache->objs[cache->len], n * sizeof(*mbufs));
 	return true;
+}
+
+/* As rte_mempool_put_bulk(), while the cache takes them. They are as a pool's mbufs must be. */
+static VHC_HOT void
+pool_put(struct rte_mempool *pool, struct rte_mbuf *const *mbufs, uint32_t n)
+{
+	struct rte_mempool_cache *cache = rte_mempool_default_cache(pool, rte_lcore_id());
+
+	if (vhc_unlikely(!cache || cache->len + n > cache->flushthresh)) {
+		rte_mempool_put_bulk(pool, (void *const *)mbufs, n);
+		return;
+	}
+	memcpy(&cache->objs[cache->len], mbufs, n * sizeof(*mbufs));
+	cache->len += n;
 }
 
 #endif

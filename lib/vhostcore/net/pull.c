@@ -10,7 +10,7 @@
  * so that the misses of many packets overlap; it stops before the first packet of another shape.
  * pull_one() takes one packet of any shape. Both make the same checks.
  */
-#include "net.h"
+#include "kernel.h"
 
 #include "copy.h"
 #include "hdr.h"
@@ -27,8 +27,8 @@ struct pull_kind {
 /* Packets in one descriptor each, proven; still in guest memory. */
 struct pull_items {
 	const uint8_t *src[NET_RUN];
-	uint32_t len[NET_RUN];			/* with the packet header */
-	struct ring_used used[NET_RUN];		/* to give them back */
+	uint32_t len[NET_RUN];		/* with the packet header */
+	uint64_t used[NET_RUN];		/* to give them back */
 };
 
 /* ---- many packets of the common shape ------------------------------------------------------- */
@@ -43,47 +43,45 @@ pull_look(struct net_queue *nq, struct pull_kind k, struct pull_items *items, ui
 {
 	struct ring *r = &nq->core.ring;
 	const uint32_t shortest = k.hdr_len + NET_FRAME_MIN, span = nq->room - NET_FRAME_MIN;
-	const struct map *map = r->map;
-	struct map_hint hint = r->hint;
-	uint16_t raw_ids[NET_RUN];
+	struct ring_window w = ring_window(r, k.ring, n);
+	struct map_near near = map_near(&r->hint);
 	uint32_t i;
 
-	n = ring_look_ahead(r, k.ring, raw_ids, n);
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < w.nr; i++) {
 		struct ring_look look;
-		const uint8_t *src;
+		uint8_t *src;
 
-		if (vhc_unlikely(!ring_look(r, k.ring, raw_ids, i, &look)) ||
-		    vhc_unlikely(look.flags & RING_SHAPE_FLAGS) ||
-		    vhc_unlikely(look.len - shortest > span))
-			break;
-		src = map_whole(map, &hint, (gpa){ look.addr }, look.len);
-		if (vhc_unlikely(!src))
+		if (vhc_unlikely(!ring_look(&w, k.ring, i, &look)) ||
+		    vhc_unlikely(look.shape != RING_SHAPE_READ) ||
+		    vhc_unlikely(look.len - shortest > span) ||
+		    vhc_unlikely(!map_whole_near(r->map, &r->hint, &near, (gpa){ look.addr },
+						 look.len, &src)))
 			break;
 		/* First and last line: all of a small packet. */
 		prefetch_read(src);
 		prefetch_read(src + look.len - 1);
 		items->src[i] = src;
 		items->len[i] = look.len;
-		items->used[i] = (struct ring_used){ .id = look.id };
+		items->used[i] = ring_used(&w, k.ring, look.id, 0);
 	}
-	r->hint = hint;
 	return i;
 }
 
-/* All fields a receiver may read, in three stores; `next` is NULL in every mbuf of a pool. */
+/* All fields a receiver may read, in two stores; `next` is NULL in every mbuf of a pool. */
 static VHC_HOT void
 pull_fill(struct rte_mbuf *m, uint64_t rearm_bits, uint32_t len)
 {
-	uint64_t *rearm = (void *)((char *)m + offsetof(struct rte_mbuf, rearm_data));
-	uint64_t *fields = (void *)((char *)m + offsetof(struct rte_mbuf, rx_descriptor_fields1));
+	typedef uint64_t pair_t __attribute__((vector_size(16)));
+	typedef uint32_t quad_t __attribute__((vector_size(16)));
+	const pair_t rearm_and_flags = { rearm_bits, 0 };
+	const quad_t fields = { 0, len, len, 0 };	/* no type, no VLAN, no hash */
 
-	*rearm = rearm_bits;
-	m->ol_flags = 0;
-	fields[0] = (uint64_t)len << 32;	/* packet_type 0, pkt_len */
-	fields[1] = len;			/* data_len; no VLAN, no hash */
+	__builtin_memcpy((char *)m + offsetof(struct rte_mbuf, rearm_data), &rearm_and_flags, 16);
+	__builtin_memcpy((char *)m + offsetof(struct rte_mbuf, rx_descriptor_fields1), &fields, 16);
 }
 
+_Static_assert(offsetof(struct rte_mbuf, ol_flags) ==
+	       offsetof(struct rte_mbuf, rearm_data) + 8, "pull_fill()");
 _Static_assert(offsetof(struct rte_mbuf, pkt_len) ==
 	       offsetof(struct rte_mbuf, rx_descriptor_fields1) + 4, "pull_fill()");
 _Static_assert(offsetof(struct rte_mbuf, data_len) ==
@@ -99,6 +97,15 @@ pull_obey(struct net_queue *nq, const struct virtio_net_hdr *hdr, struct rte_mbu
 		return true;
 	vhc_ring_fault(&nq->core.ring, fault);
 	return false;
+}
+
+/* The same for one whose first word was loaded. */
+static VHC_COLD bool
+pull_obey_word(struct net_queue *nq, uint64_t raw_word, const uint8_t *src, struct rte_mbuf *m)
+{
+	struct virtio_net_hdr hdr = hdr_load_rest(raw_word, src);
+
+	return pull_obey(nq, &hdr, m);
 }
 
 /* Refused packets go back to the pool, the others close ranks. Returns how many those are. */
@@ -117,8 +124,8 @@ pull_weed(struct net_queue *nq, struct rte_mbuf **mbufs, uint16_t nr, uint32_t r
 }
 
 /*
- * Header and frame in one copy, the header into the headroom: what is judged is what was copied.
- * Returns a bit for each packet that is refused.
+ * Of the header the word that asks for something is loaded once, of the frame there is one copy:
+ * what is judged is what was loaded. Returns a bit for each packet that is refused.
  */
 static VHC_HOT uint32_t
 pull_copy(struct net_queue *nq, struct pull_kind k, const struct pull_items *items,
@@ -131,12 +138,14 @@ pull_copy(struct net_queue *nq, struct pull_kind k, const struct pull_items *ite
 	for (uint32_t i = 0; i < nr; i++) {
 		struct rte_mbuf *m = mbufs[i];
 		uint32_t len = items->len[i] - k.hdr_len;
+		const uint8_t *src = items->src[i];
 		uint8_t *frame = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
-		const struct virtio_net_hdr *hdr = (const void *)(frame - k.hdr_len);
+		uint64_t raw_word = k.csum ? hdr_load(src) : 0;
 
-		copy_bytes(frame - k.hdr_len, items->src[i], items->len[i]);
+		copy_bytes(frame, src + k.hdr_len, len);
 		pull_fill(m, rearm, len);
-		if (k.csum && vhc_unlikely(hdr_asks(hdr)) && !pull_obey(nq, hdr, m))
+		if (k.csum && vhc_unlikely(hdr_asks(raw_word)) &&
+		    !pull_obey_word(nq, raw_word, src, m))
 			refused |= 1u << i;
 		else
 			stats_run_frame(&run, &nq->stats, frame, len);
@@ -165,7 +174,7 @@ pull_run(struct net_queue *nq, struct pull_kind k, struct rte_mbuf **mbufs, uint
 	refused = pull_copy(nq, k, &items, mbufs, nr);
 	ring_skip(r, k.ring, nr);
 	if (r->in_order)
-		ring_give_batch(r, k.ring, items.used[nr - 1].id, nr);
+		ring_give_batch(r, k.ring, ring_used_id(k.ring, items.used[nr - 1]), nr);
 	else
 		ring_give_run(r, k.ring, items.used, nr);
 	*nr_taken = nr;
@@ -294,7 +303,7 @@ pull_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct pull
 
 		nr_stored += pull_run(nq, k, mbufs + nr_stored, nr_wanted, &nr_taken);
 		nr_left -= nr_taken;
-		if (vhc_likely(nr_taken == nr_wanted))
+		if (vhc_likely(nr_taken))
 			continue;
 		if (!ring_more(&q->ring, k.ring) || !pull_one(nq, &mbufs[nr_stored]))
 			break;
@@ -327,8 +336,10 @@ pull_nowhere(struct vhc_queue *q, void **mbufs, uint16_t n)
 	return 0;
 }
 
+vhc_burst_t NET_KERNEL_NAME(vhc_net_pull_burst)(const struct net_queue *nq);
+
 vhc_burst_t
-vhc_net_pull_burst(const struct net_queue *nq)
+NET_KERNEL_NAME(vhc_net_pull_burst)(const struct net_queue *nq)
 {
 	if (!nq->pool)
 		return pull_nowhere;

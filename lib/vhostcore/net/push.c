@@ -9,30 +9,66 @@
  * As in pull.c, push_run() handles the common shape in passes - one segment into one descriptor -
  * and push_one() any other; both make the same checks.
  */
-#include "net.h"
+#include "kernel.h"
 
 #include "copy.h"
 #include "hdr.h"
 #include "offload.h"
+#include "pool.h"
 
 /* What a burst is compiled for. */
 struct push_kind {
 	enum ring_kind ring;
 	uint32_t hdr_len;
+	bool csum;		/* GUEST_CSUM negotiated: headers may say that a checksum is good */
 };
 
-/* Buffers of the guest, one a packet, proven large enough. */
+/* Packets of one segment, and for each a buffer of the guest, proven large enough. */
 struct push_items {
+	const uint8_t *src[NET_RUN];
 	uint8_t *dst[NET_RUN];
-	struct ring_used used[NET_RUN];		/* to give them back */
+	uint16_t len[NET_RUN];		/* without the packet header */
+	uint8_t flags[NET_RUN];		/* of the packet header */
+	uint64_t used[NET_RUN];		/* to give them back */
+	bool odd;	/* not all of them go back to one pool as they are */
 };
 
 /* ---- many packets of the common shape ------------------------------------------------------- */
 
-static VHC_HOT bool
-push_is_plain(const struct rte_mbuf *m)
+/* 5.1.6.4.1: DATA_VALID needs GUEST_CSUM. */
+static VHC_HOT uint8_t
+push_flags(bool csum, uint64_t ol_flags)
 {
-	return m->nb_segs == 1 && m->data_len >= NET_FRAME_MIN && !(m->ol_flags & OFFLOAD_TX_FLAGS);
+	return csum && (ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD ?
+		       VIRTIO_NET_HDR_F_DATA_VALID : 0;
+}
+
+/* data_off, refcnt, nb_segs and port of an mbuf, in one load. */
+static VHC_HOT uint64_t
+mbuf_rearm_word(const struct rte_mbuf *m)
+{
+	uint64_t word;
+
+	memcpy(&word, (const char *)m + offsetof(struct rte_mbuf, rearm_data), sizeof(word));
+	return word;
+}
+
+#define REARM_DATA_OFF(word)	((uint16_t)(word))
+/* One reference and one segment. */
+#define REARM_IS_ALONE(word)	((uint32_t)((word) >> 16) == 0x00010001)
+
+_Static_assert(offsetof(struct rte_mbuf, data_off) == offsetof(struct rte_mbuf, rearm_data) &&
+	       offsetof(struct rte_mbuf, refcnt) == offsetof(struct rte_mbuf, rearm_data) + 2 &&
+	       offsetof(struct rte_mbuf, nb_segs) == offsetof(struct rte_mbuf, rearm_data) + 4,
+	       "REARM_IS_ALONE()");
+
+/* Nobody else holds it, it goes back to its pool as it is, and asks for nothing. */
+static VHC_HOT bool
+push_is_simple(const struct rte_mbuf *m, uint64_t word, const struct rte_mempool *pool)
+{
+	return vhc_likely(REARM_IS_ALONE(word)) && vhc_likely(m->pool == pool) &&
+	       vhc_likely(!(m->ol_flags & (OFFLOAD_TX_FLAGS | RTE_MBUF_F_INDIRECT |
+					   RTE_MBUF_F_EXTERNAL)));
 }
 
 /* As pull_look(): packets of one segment, each into one writable descriptor with room for it. */
@@ -40,43 +76,44 @@ static VHC_HOT uint32_t
 push_look(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs,
 	  struct push_items *items, uint32_t n)
 {
+	const struct rte_mempool *pool = mbufs[0]->pool;
 	struct ring *r = &nq->core.ring;
-	uint16_t raw_ids[NET_RUN];
+	struct ring_window w = ring_window(r, k.ring, n);
+	struct map_near near = map_near(&r->hint);
 	uint32_t i;
 
-	for (i = 0; i < n; i++)
-		prefetch_read(mbufs[i]);
-	n = ring_look_ahead(r, k.ring, raw_ids, n);
-	for (i = 0; i < n; i++) {
+	items->odd = false;
+	for (i = 0; i < w.nr; i++) {
 		const struct rte_mbuf *m = mbufs[i];
-		uint32_t len = k.hdr_len + m->data_len;
+		uint64_t word = mbuf_rearm_word(m);
+		uint32_t len = m->data_len;
 		struct ring_look look;
 		uint8_t *dst;
 
-		if (vhc_unlikely(!push_is_plain(m)) ||
-		    vhc_unlikely(!ring_look(r, k.ring, raw_ids, i, &look)) ||
-		    vhc_unlikely((look.flags & RING_SHAPE_FLAGS) != VIRTQ_DESC_F_WRITE) ||
-		    vhc_unlikely(look.len < len))
-			break;
-		dst = map_whole(r->map, &r->hint, (gpa){ look.addr }, len);
-		if (vhc_unlikely(!dst))
+		if (vhc_unlikely(!push_is_simple(m, word, pool))) {
+			if (m->nb_segs != 1 || (m->ol_flags & OFFLOAD_TX_FLAGS))
+				break;
+			items->odd = true;
+		}
+		if (vhc_unlikely(len < NET_FRAME_MIN) ||
+		    vhc_unlikely(!ring_look(&w, k.ring, i, &look)) ||
+		    vhc_unlikely(look.shape != RING_SHAPE_WRITE) ||
+		    vhc_unlikely(look.len < k.hdr_len + len) ||
+		    vhc_unlikely(!map_whole_near(r->map, &r->hint, &near, (gpa){ look.addr },
+						 k.hdr_len + len, &dst)))
 			break;
 		/* First and last line: all of a small packet. */
 		prefetch_write(dst);
-		prefetch_write(dst + len - 1);
-		prefetch_read(rte_pktmbuf_mtod(m, const void *));
+		prefetch_write(dst + k.hdr_len + len - 1);
+		items->src[i] = (const uint8_t *)m->buf_addr + REARM_DATA_OFF(word);
 		items->dst[i] = dst;
-		items->used[i] = (struct ring_used){ .id = look.id, .len = len };
+		items->len[i] = (uint16_t)len;
+		if (k.csum)
+			items->flags[i] = push_flags(nq->csum, m->ol_flags);
+		items->used[i] = ring_used(&w, k.ring, look.id, k.hdr_len + len);
+		prefetch_read(items->src[i]);
 	}
 	return i;
-}
-
-/* 5.1.6.4.1: DATA_VALID needs GUEST_CSUM. */
-static VHC_HOT uint8_t
-push_flags(bool csum, const struct rte_mbuf *m)
-{
-	return csum && (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD ?
-		       VIRTIO_NET_HDR_F_DATA_VALID : 0;
 }
 
 /* All lines but the first, which push_look() has asked for: one packet ahead of the copy. */
@@ -87,36 +124,22 @@ push_prefetch_rest(uint8_t *dst, uint32_t len)
 		prefetch_write(dst + at);
 }
 
-/* Nobody else holds it, and it goes back to its pool as it is. */
-static VHC_HOT bool
-push_frees_simply(const struct rte_mbuf *m, const struct rte_mempool *pool)
+/* The guest's header is written blind, never read. */
+static VHC_HOT void
+push_copy(struct net_queue *nq, struct push_kind k, const struct push_items *items, uint16_t nr)
 {
-	return m->pool == pool && rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m);
-}
-
-/* The guest's header is written blind, never read. True: all mbufs go back to one pool as is. */
-static VHC_HOT bool
-push_copy(struct net_queue *nq, struct push_kind k, const struct push_items *items,
-	  struct rte_mbuf **mbufs, uint16_t nr)
-{
-	const struct rte_mempool *pool = mbufs[0]->pool;
 	struct stats_run run = { 0 };
-	bool simple = true, csum = nq->csum;
 
 	for (uint16_t i = 0; i < nr; i++) {
-		const struct rte_mbuf *m = mbufs[i];
-		const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-		uint32_t len = items->used[i].len - k.hdr_len;
+		uint32_t len = items->len[i];
 
 		if (i + 1 < nr)
-			push_prefetch_rest(items->dst[i + 1], items->used[i + 1].len);
-		hdr_put(items->dst[i], push_flags(csum, m), k.hdr_len);
-		copy_bytes(items->dst[i] + k.hdr_len, frame, len);
-		stats_run_frame(&run, &nq->stats, frame, len);
-		simple &= push_frees_simply(m, pool);
+			push_prefetch_rest(items->dst[i + 1], items->len[i + 1]);
+		hdr_put(items->dst[i], k.csum ? items->flags[i] : 0, k.hdr_len);
+		copy_bytes(items->dst[i] + k.hdr_len, items->src[i], len);
+		stats_run_frame(&run, &nq->stats, items->src[i], len);
 	}
 	stats_run_end(&run, &nq->stats);
-	return simple;
 }
 
 /* Number of packets sent, and freed. */
@@ -129,8 +152,9 @@ push_run(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs, uint
 
 	if (nr == 0)
 		return 0;
-	if (vhc_likely(push_copy(nq, k, &items, mbufs, nr)))
-		rte_mempool_put_bulk(mbufs[0]->pool, (void *const *)mbufs, nr);
+	push_copy(nq, k, &items, nr);
+	if (vhc_likely(!items.odd))
+		pool_put(mbufs[0]->pool, mbufs, nr);
 	else
 		rte_pktmbuf_free_bulk(mbufs, nr);
 	ring_skip(r, k.ring, nr);
@@ -374,7 +398,7 @@ push_prepare(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head
 	uint32_t tag_len = m->ol_flags & RTE_MBUF_F_TX_VLAN ? RTE_VLAN_HLEN : 0;
 
 	head->hdr = (struct virtio_net_hdr){
-		.flags = push_flags(nq->csum, m),
+		.flags = push_flags(nq->csum, m->ol_flags),
 		.num_buffers = le16_put(1),
 	};
 	head->len = head->from = 0;
@@ -433,11 +457,11 @@ push_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct push
 	uint16_t nr_done = 0;
 
 	while (nr_done < n && more) {
-		uint16_t nr = RTE_MIN((uint16_t)(n - nr_done), NET_RUN);
-		uint16_t nr_taken = push_run(nq, k, mbufs + nr_done, nr);
+		uint16_t nr_wanted = RTE_MIN((uint16_t)(n - nr_done), NET_RUN);
+		uint16_t nr_taken = push_run(nq, k, mbufs + nr_done, nr_wanted);
 
 		nr_done += nr_taken;
-		if (vhc_likely(nr_taken == nr))
+		if (vhc_likely(nr_taken))
 			continue;
 		more = ring_more(&q->ring, k.ring);
 		if (!more || push_one(nq, mbufs[nr_done]) == PUSH_FULL)
@@ -450,21 +474,27 @@ push_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct push
 	return nr_done;
 }
 
-#define PUSH_BURST(name, ring, hdr_len) \
+#define PUSH_BURST(name, ring, hdr_len, csum) \
 	static uint16_t name(struct vhc_queue *q, void **mbufs, uint16_t n) \
 	{ \
 		return push_burst(q, (struct rte_mbuf **)mbufs, n, \
-				  (struct push_kind){ ring, hdr_len }); \
+				  (struct push_kind){ ring, hdr_len, csum }); \
 	}
 
-PUSH_BURST(push_split, RING_SPLIT, VIRTIO_NET_HDR_LEN)
-PUSH_BURST(push_split_legacy, RING_SPLIT, VIRTIO_NET_HDR_LEN_LEGACY)
-PUSH_BURST(push_packed, RING_PACKED, VIRTIO_NET_HDR_LEN)
+PUSH_BURST(push_split, RING_SPLIT, VIRTIO_NET_HDR_LEN, false)
+PUSH_BURST(push_split_csum, RING_SPLIT, VIRTIO_NET_HDR_LEN, true)
+PUSH_BURST(push_split_legacy, RING_SPLIT, VIRTIO_NET_HDR_LEN_LEGACY, true)
+PUSH_BURST(push_packed, RING_PACKED, VIRTIO_NET_HDR_LEN, false)
+PUSH_BURST(push_packed_csum, RING_PACKED, VIRTIO_NET_HDR_LEN, true)
+
+vhc_burst_t NET_KERNEL_NAME(vhc_net_push_burst)(const struct net_queue *nq);
 
 vhc_burst_t
-vhc_net_push_burst(const struct net_queue *nq)
+NET_KERNEL_NAME(vhc_net_push_burst)(const struct net_queue *nq)
 {
 	if (nq->core.ring.kind == RING_PACKED)
-		return push_packed;
-	return nq->hdr_len == VIRTIO_NET_HDR_LEN ? push_split : push_split_legacy;
+		return nq->csum ? push_packed_csum : push_packed;
+	if (nq->hdr_len == VIRTIO_NET_HDR_LEN_LEGACY)
+		return push_split_legacy;
+	return nq->csum ? push_split_csum : push_split;
 }

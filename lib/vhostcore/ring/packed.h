@@ -17,14 +17,21 @@
 #include "slot.h"
 #include "walk.h"
 
+/* ---- idle ----------------------------------------------------------------------------------- */
+
+static VHC_HOT bool
+packed_idle(const struct ring *r)
+{
+	return !slot_is_available(guest_load16(&r->g_packed[r->avail.idx].flags), r->avail.wrap);
+}
+
 /* ---- ready ---------------------------------------------------------------------------------- */
 
 static VHC_HOT bool
 packed_ready(struct ring *r)
 {
 	/* One load; the descriptor itself is loaded with acquire [A] when it is taken. */
-	return slot_is_available(guest_load16(&r->g_packed[r->avail.idx].flags), r->avail.wrap) &&
-	       vhc_likely(!r->broken);
+	return !packed_idle(r) && vhc_likely(!r->broken);
 }
 
 /* ---- more ----------------------------------------------------------------------------------- */
@@ -33,39 +40,6 @@ static VHC_HOT bool
 packed_more(struct ring *r)
 {
 	return packed_ready(r);
-}
-
-/* ---- look ----------------------------------------------------------------------------------- */
-
-/* Descriptors follow one another: the hardware is ahead already. */
-static VHC_HOT uint32_t
-packed_look_ahead(const struct ring *r, uint32_t n)
-{
-	uint32_t room = slot_room(r);
-
-	return n < room ? n : room;
-}
-
-/* Only whole buffers: the slots of a chain are for packed_take(). */
-static VHC_HOT bool
-packed_look(const struct ring *r, uint32_t n, struct ring_look *look)
-{
-	struct ring_mark at = slot_after(r, r->avail, n);
-	struct virtq_packed_desc raw = guest_load_packed_desc(&r->g_packed[at.idx]);
-
-	look->addr = le64_get(raw.addr);
-	look->len = le32_get(raw.len);
-	look->flags = le16_get(raw.flags);
-	look->id = le16_get(raw.id);
-	return slot_is_available(look->flags, at.wrap);
-}
-
-/* ---- skip ----------------------------------------------------------------------------------- */
-
-static VHC_HOT void
-packed_skip(struct ring *r, uint16_t n)
-{
-	r->avail = slot_after(r, r->avail, n);
 }
 
 /* ---- take ----------------------------------------------------------------------------------- */
@@ -163,30 +137,6 @@ packed_give(struct ring *r, uint16_t id, uint32_t len, uint16_t nr_slots)
 	else
 		guest_store_packed_used(&r->g_packed[at.idx], used);
 	r->nr_staged += nr_slots;
-}
-
-/* `n` entries at once, each of one slot. */
-static VHC_HOT void
-packed_give_run(struct ring *r, const struct ring_used *used, uint32_t n)
-{
-	struct ring_mark at = slot_after(r, r->used, r->nr_staged);
-	struct virtq_packed_desc *g_ring = r->g_packed;
-	uint32_t size = r->size, i = 0;
-
-	if (r->nr_staged == 0) {
-		r->staged_head = slot_used_bits(at.wrap, used[0].id, used[0].len);
-		i = 1;
-		at = slot_after(r, at, 1);
-	}
-	for (; i < n; i++) {
-		guest_store_packed_used(&g_ring[at.idx],
-					slot_used_bits(at.wrap, used[i].id, used[i].len));
-		if (vhc_unlikely(++at.idx == size)) {
-			at.idx = 0;
-			at.wrap = !at.wrap;
-		}
-	}
-	r->nr_staged += (uint16_t)n;
 }
 
 /* 2.8.9: one entry stands for a batch of `n` whose lengths nobody needs; `id` is the last one's. */

@@ -23,6 +23,13 @@ enum ring_kind {
 	RING_PACKED,
 };
 
+/* How a look at the ring can tell that nothing is new. */
+enum ring_idle {
+	RING_IDLE_NEVER,	/* it cannot */
+	RING_IDLE_SPLIT,
+	RING_IDLE_PACKED,
+};
+
 enum take {
 	TAKE_EMPTY,	/* nothing available, or the ring is broken */
 	TAKE_OK,	/* the chain is proven */
@@ -80,22 +87,5 @@ struct ring {
 	bool driver_only_sends;		/* what the class knows: nothing in it is for us to write */
 	enum ring_kind kind;
 };
-
-/* A descriptor the driver made available, copied and not judged: one entry, one buffer. */
-struct ring_look {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags;		/* VIRTQ_DESC_F_* */
-	uint16_t id;
-};
-
-/* One buffer to give back. */
-struct ring_used {
-	uint32_t len;
-	uint16_t id;
-};
-
-/* The flags that say what shape a descriptor has. */
-#define RING_SHAPE_FLAGS (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT)
 
 #endif

@@ -42,13 +42,19 @@ slot_room(const struct ring *r)
 	return (uint16_t)(r->size - nr_held);
 }
 
+#define SLOT_FLAGS (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)
+
 /* 2.8.1: available when the AVAIL bit matches the wrap counter and the USED bit does not. */
+static VHC_HOT uint16_t
+slot_available_flags(bool wrap)
+{
+	return wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
+}
+
 static VHC_HOT bool
 slot_is_available(uint16_t flags, bool wrap)
 {
-	const uint16_t both = VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
-
-	return (flags & both) == (wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED);
+	return (flags & SLOT_FLAGS) == slot_available_flags(wrap);
 }
 
 /* 2.8.8: what a used descriptor says, in the half that is stored at once. */

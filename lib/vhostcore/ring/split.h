@@ -25,21 +25,31 @@ split_head(const struct ring *r, uint16_t n)
 	return guest_load16(&r->g_avail->ring[(uint16_t)(r->avail.idx + n) & (r->size - 1)]);
 }
 
+/* ---- idle ----------------------------------------------------------------------------------- */
+
+static VHC_HOT bool
+split_idle(const struct ring *r)
+{
+	return guest_load16(&r->g_avail->idx) == r->avail.idx;
+}
+
 /* ---- ready ---------------------------------------------------------------------------------- */
 
 /* 2.7.13.3: acquire [A], so that the entries and descriptors behind the index are read after it. */
 static VHC_HOT bool
 split_ready(struct ring *r)
 {
-	r->avail_seen = guest_load16_acquire(&r->g_avail->idx);
-	if (vhc_likely(r->avail_seen == r->avail.idx))
+	uint16_t raw_idx = guest_load16_acquire(&r->g_avail->idx);
+
+	if (vhc_likely(raw_idx == r->avail.idx))
 		return false;
-	if (vhc_unlikely((uint16_t)(r->avail_seen - r->avail.idx) > r->size || r->broken)) {
+	if (vhc_unlikely((uint16_t)(raw_idx - r->avail.idx) > r->size || r->broken)) {
 		r->avail_seen = r->avail.idx;
 		if (!r->broken)
 			vhc_ring_break(r, RING_FAULT_AVAIL_IDX);
 		return false;
 	}
+	r->avail_seen = raw_idx;
 	return true;
 }
 
@@ -49,50 +59,6 @@ static VHC_HOT bool
 split_more(const struct ring *r)
 {
 	return r->avail_seen != r->avail.idx;
-}
-
-/* ---- look ----------------------------------------------------------------------------------- */
-
-/* All descriptors are on their way before the first is read. Numbers of descriptors, not judged. */
-static VHC_HOT uint32_t
-split_look_ahead(const struct ring *r, uint16_t *raw_ids, uint32_t n)
-{
-	const struct virtq_desc *g_desc = r->g_desc;
-	const le16 *g_ids = r->g_avail->ring;
-	uint32_t first = r->avail.idx, mask = r->size - 1u;
-	uint32_t nr_seen = (uint16_t)(r->avail_seen - r->avail.idx);
-
-	n = n < nr_seen ? n : nr_seen;
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t raw_id = guest_load16(&g_ids[(first + i) & mask]);
-
-		raw_ids[i] = (uint16_t)raw_id;
-		prefetch_read(&g_desc[raw_id & mask]);
-	}
-	return n;
-}
-
-static VHC_HOT bool
-split_look(const struct ring *r, uint32_t raw_id, struct ring_look *look)
-{
-	struct virtq_desc raw;
-
-	if (vhc_unlikely(raw_id >= r->size))
-		return false;	/* split_take() finds the words */
-	raw = guest_load_desc(&r->g_desc[raw_id]);
-	look->addr = le64_get(raw.addr);
-	look->len = le32_get(raw.len);
-	look->flags = le16_get(raw.flags);
-	look->id = (uint16_t)raw_id;
-	return true;
-}
-
-/* ---- skip ----------------------------------------------------------------------------------- */
-
-static VHC_HOT void
-split_skip(struct ring *r, uint16_t n)
-{
-	r->avail.idx += n;
 }
 
 /* ---- take ----------------------------------------------------------------------------------- */
@@ -174,18 +140,6 @@ split_give(struct ring *r, uint16_t id, uint32_t len)
 
 	guest_store_used(&r->g_used->ring[slot], id, len);
 	r->nr_staged++;
-}
-
-/* `n` entries at once. */
-static VHC_HOT void
-split_give_run(struct ring *r, const struct ring_used *used, uint32_t n)
-{
-	struct virtq_used_elem *g_ring = r->g_used->ring;
-	uint32_t first = r->used.idx + r->nr_staged, mask = r->size - 1u;
-
-	for (uint32_t i = 0; i < n; i++)
-		guest_store_used(&g_ring[(first + i) & mask], used[i].id, used[i].len);
-	r->nr_staged += (uint16_t)n;
 }
 
 /* 2.7.9: one entry stands for a batch of `n` whose lengths nobody needs; `id` is the last one's. */

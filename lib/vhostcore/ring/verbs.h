@@ -7,15 +7,17 @@
  * Trusts:  split.h and packed.h.
  * Runs on: polling lcore inside the queue's gate; control thread while the gate is closed.
  *
+ *   idle        nothing can be new: no burst is needed
  *   ready       look for new chains; must come first in a burst
  *   more        is there a chain we have not taken
- *   look_ahead  how many of the next `n` may be looked at; asks for their cache lines
+ *   window      the next `n` entries or fewer, for a look at them
  *   look        a copy of the descriptor of one of them; nothing is taken. False: not one buffer
+ *   used        what gives it back; used_id: whom
  *   skip        take the first `n` of what was looked at
  *   take        the next chain of any shape: copied, checked, translated
  *   mark/untake go back to where a mark was made: nothing after it was taken, or given
  *   give        stage one used entry; not to be undone
- *   give_run    stage `n` entries of one descriptor each
+ *   give_run    stage the first `n` of a window
  *   give_batch  stage `n` used entries at once, without lengths (IN_ORDER)
  *   publish     make what is staged visible, and say whether the driver wants an interrupt
  *   kicks       ask for, or refuse, kicks; true: work is there already
@@ -27,6 +29,16 @@
 #include "../base/fd.h"
 #include "packed.h"
 #include "split.h"
+#include "window.h"
+
+/* One load and a comparison. */
+static VHC_HOT bool
+ring_idle(const struct ring *r, uint8_t how)
+{
+	if (vhc_likely(how == RING_IDLE_SPLIT))
+		return split_idle(r);
+	return how == RING_IDLE_PACKED && packed_idle(r);
+}
 
 static VHC_HOT bool
 ring_ready(struct ring *r, enum ring_kind kind)
@@ -40,17 +52,28 @@ ring_more(struct ring *r, enum ring_kind kind)
 	return kind == RING_PACKED ? packed_more(r) : split_more(r);
 }
 
-static VHC_HOT uint32_t
-ring_look_ahead(const struct ring *r, enum ring_kind kind, uint16_t *raw_ids, uint32_t n)
+static VHC_HOT struct ring_window
+ring_window(const struct ring *r, enum ring_kind kind, uint32_t n)
 {
-	return kind == RING_PACKED ? packed_look_ahead(r, n) : split_look_ahead(r, raw_ids, n);
+	return kind == RING_PACKED ? packed_window(r, n) : split_window(r, n);
 }
 
 static VHC_HOT bool
-ring_look(const struct ring *r, enum ring_kind kind, const uint16_t *raw_ids, uint32_t n,
-	  struct ring_look *look)
+ring_look(const struct ring_window *w, enum ring_kind kind, uint32_t n, struct ring_look *look)
 {
-	return kind == RING_PACKED ? packed_look(r, n, look) : split_look(r, raw_ids[n], look);
+	return kind == RING_PACKED ? packed_look(w, n, look) : split_look(w, n, look);
+}
+
+static VHC_HOT uint64_t
+ring_used(const struct ring_window *w, enum ring_kind kind, uint16_t id, uint32_t len)
+{
+	return kind == RING_PACKED ? packed_used(w, id, len) : split_used(id, len);
+}
+
+static VHC_HOT uint16_t
+ring_used_id(enum ring_kind kind, uint64_t used)
+{
+	return kind == RING_PACKED ? packed_used_id(used) : split_used_id(used);
 }
 
 static VHC_HOT void
@@ -90,7 +113,7 @@ ring_give(struct ring *r, enum ring_kind kind, uint16_t id, uint32_t len, uint16
 }
 
 static VHC_HOT void
-ring_give_run(struct ring *r, enum ring_kind kind, const struct ring_used *used, uint32_t n)
+ring_give_run(struct ring *r, enum ring_kind kind, const uint64_t *used, uint32_t n)
 {
 	if (kind == RING_PACKED)
 		packed_give_run(r, used, n);
