@@ -205,8 +205,9 @@ port_fill(struct rte_eth_dev *dev, const struct port_args *args)
 	};
 	dev->data->dev_flags = RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
 	dev->dev_ops = &port_ops;
-	dev->rx_pkt_burst = vhostx_rx_burst;
-	dev->tx_pkt_burst = vhostx_tx_burst;
+	/* A queue is what the library's bursts take: nothing of ours is in between. */
+	dev->rx_pkt_burst = (eth_rx_burst_t)vhc_net_pull;
+	dev->tx_pkt_burst = (eth_tx_burst_t)vhc_net_push;
 	dev->rx_queue_count = vhostx_rx_queue_count;
 }
 

@@ -118,9 +118,11 @@ vhostx_rx_queue_count(void *rxq)
 int
 vhostx_burst_mode(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_burst_mode *mode)
 {
-	(void)dev;
-	(void)queue;
-	snprintf(mode->info, sizeof(mode->info), "Split ring, passes");
+	struct vhc_queue_info info;
+
+	vhc_queue_info(dev->data->rx_queues[queue], &info);
+	snprintf(mode->info, sizeof(mode->info), "%s%s ring, %s", info.packed ? "Packed" : "Split",
+		 info.in_order ? " in-order" : "", vhc_net_kernel_name());
 	return 0;
 }
 

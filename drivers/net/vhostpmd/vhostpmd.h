@@ -96,10 +96,6 @@ int vhostx_abi_check(const char *running);
 /* args.c: 0, or -EINVAL after a message that says what is valid. */
 int vhostx_args_parse(const char *name, const char *devargs, struct port_args *args);
 
-/* burst.c */
-uint16_t vhostx_rx_burst(void *rxq, struct rte_mbuf **mbufs, uint16_t n);
-uint16_t vhostx_tx_burst(void *txq, struct rte_mbuf **mbufs, uint16_t n);
-
 /* queue.c */
 int vhostx_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
 			  unsigned int socket, const struct rte_eth_rxconf *conf,
