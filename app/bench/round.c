@@ -13,7 +13,7 @@
 
 #include <rte_ethdev.h>
 
-#define EMPTY_POLLS 64
+#define EMPTY_POLLS 8192
 
 struct tally {
 	uint64_t cycles;
