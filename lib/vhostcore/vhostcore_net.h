@@ -18,11 +18,14 @@ extern "C" {
 #endif
 
 /**
- * Feature bits of TCP segmentation: HOST_TSO4, HOST_TSO6, HOST_ECN and GUEST_TSO4, GUEST_TSO6,
- * GUEST_ECN. Put them into vhc_server_opts.features_off unless the application copes with TCP
- * packets of up to 64 KiB (RTE_MBUF_F_RX_LRO) in chains of mbufs.
+ * Feature bits of segmentation, TCP's and UDP's. HOST_TSO4, HOST_TSO6, HOST_ECN, HOST_UFO and
+ * HOST_USO: what the guest may send; put them into vhc_server_opts.features_off unless the
+ * application copes with packets of up to 64 KiB (RTE_MBUF_F_RX_LRO). GUEST_TSO4, GUEST_TSO6,
+ * GUEST_ECN, GUEST_UFO, GUEST_USO4 and GUEST_USO6: what the guest may be sent.
  */
-#define VHC_NET_FEATURES_TSO UINT64_C(0x3b80)
+#define VHC_NET_FEATURES_HOST_GSO	UINT64_C(0x0100000000007800)
+#define VHC_NET_FEATURES_GUEST_GSO	UINT64_C(0x00c0000000000780)
+#define VHC_NET_FEATURES_GSO		(VHC_NET_FEATURES_HOST_GSO | VHC_NET_FEATURES_GUEST_GSO)
 
 /** The network class, for vhc_server_opts.cls. */
 const struct vhc_class *vhc_net_class(void);
@@ -64,6 +67,9 @@ void vhc_net_vlan_strip(struct vhc_queue *q, bool on);
 /**
  * Take up to @p n packets from the guest.
  *
+ * One that the guest wants cut has RTE_MBUF_F_RX_LRO, its packet type, header lengths and tso_segsz.
+ * RTE_PTYPE_L4_FRAG says that it is a single UDP datagram, for IP fragments.
+ *
  * Stops early when the ring or the pool is empty. What the guest got wrong is returned to it and
  * counted (vhc_queue_faults()), never delivered.
  *
@@ -78,9 +84,11 @@ uint16_t vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n);
  * Put up to @p n packets into the guest.
  *
  * Packets are copied and freed; their contents are never changed, also where their flags ask for
- * a checksum, a VLAN tag or segmentation. RTE_MBUF_F_TX_TCP_SEG is passed on to a guest that takes
- * it; for any other the packet is cut here. A packet that only came as RTE_MBUF_F_RX_LRO goes as it
- * is. A packet too large for the guest's buffers - one of them, or with MRG_RXBUF as many as the
+ * a checksum, a VLAN tag or segmentation. RTE_MBUF_F_TX_TCP_SEG and RTE_MBUF_F_TX_UDP_SEG are
+ * passed on to a guest that takes them; for any other the packet is cut here. UDP becomes one
+ * datagram for each tso_segsz bytes of payload or, with RTE_PTYPE_L4_FRAG in the packet type, stays
+ * one datagram, in IP fragments of that size. A packet that only came as RTE_MBUF_F_RX_LRO goes as
+ * it is. A packet too large for the guest's buffers - one of them, or with MRG_RXBUF as many as the
  * ring has entries - is dropped and counted (vhc_net_stats.too_long), so it is consumed as well.
  *
  * @param q     Queue of an even ring; the caller is its only poller.

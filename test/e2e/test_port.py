@@ -101,7 +101,8 @@ def _offloads(host: Testpmd, direction: str) -> set[str]:
     return set(text.split("Per Queue :")[1].split("Per Port")[0].split())
 
 
-TSO_FEATURES = sum(1 << bit for bit in (7, 8, 9, 11, 12, 13))  # GUEST_ and HOST_TSO4, TSO6, ECN
+GUEST_GSO = sum(1 << bit for bit in (7, 8, 9, 10, 54, 55))  # TSO4, TSO6, ECN, UFO, USO4, USO6
+HOST_GSO = sum(1 << bit for bit in (11, 12, 13, 14, 56))  # TSO4, TSO6, ECN, UFO, USO
 GET_FEATURES = struct.pack("=III", 1, 1, 0)
 
 
@@ -121,8 +122,9 @@ def test_offloads_are_what_the_arguments_say(host, tso):
     assert {"VLAN_STRIP", "UDP_CKSUM", "TCP_CKSUM", "SCATTER"} <= receive
     assert {"VLAN_INSERT", "UDP_CKSUM", "TCP_CKSUM", "IPV4_CKSUM", "MULTI_SEGS"} <= transmit
     is_on = tso == ",tso=1"
-    assert ("TCP_LRO" in receive, "TCP_TSO" in transmit) == (is_on, is_on)
-    assert _offered(host.folder / "offload.sock") & TSO_FEATURES == (TSO_FEATURES if is_on else 0)
+    assert ("TCP_LRO" in receive, {"TCP_TSO", "UDP_TSO"} <= transmit) == (is_on, is_on)
+    offered = _offered(host.folder / "offload.sock")
+    assert offered & (GUEST_GSO | HOST_GSO) == (GUEST_GSO | HOST_GSO if is_on else 0)
     _detach(host)
 
 

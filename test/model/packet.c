@@ -118,11 +118,12 @@ packet_make(struct packet *p, const struct packet_spec *spec)
 	packet_put_lengths(p);
 }
 
-void
-packet_make_tcp(struct packet *p, bool ipv6, uint32_t options, uint32_t payload_len)
+static void
+make_with_options(struct packet *p, uint8_t proto, bool ipv6, uint32_t options,
+		  uint32_t payload_len)
 {
 	const struct packet_spec spec = {
-		.ipv6 = ipv6, .proto = PROTO_TCP, .payload_len = payload_len, .seed = payload_len,
+		.ipv6 = ipv6, .proto = proto, .payload_len = payload_len, .seed = payload_len,
 		.vlan = options & 1,
 		.l3_options = options & 2 ? 16 : 0,
 		.l4_options = options & 4 ? 12 : 0,
@@ -131,12 +132,31 @@ packet_make_tcp(struct packet *p, bool ipv6, uint32_t options, uint32_t payload_
 	packet_make(p, &spec);
 }
 
+void
+packet_make_tcp(struct packet *p, bool ipv6, uint32_t options, uint32_t payload_len)
+{
+	make_with_options(p, PROTO_TCP, ipv6, options, payload_len);
+}
+
+void
+packet_make_udp(struct packet *p, bool ipv6, uint32_t options, uint32_t payload_len)
+{
+	make_with_options(p, PROTO_UDP, ipv6, options, payload_len);
+}
+
 struct virtio_net_hdr
 packet_tso_header(const struct packet *p, uint16_t gso_size)
 {
+	return packet_gso_header(p, p->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 :
+					      VIRTIO_NET_HDR_GSO_TCPV4, gso_size);
+}
+
+struct virtio_net_hdr
+packet_gso_header(const struct packet *p, uint8_t gso_type, uint16_t gso_size)
+{
 	return (struct virtio_net_hdr){
 		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-		.gso_type = p->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4,
+		.gso_type = gso_type,
 		.gso_size = le16_put(gso_size),
 		.hdr_len = le16_put((uint16_t)headers_len(p)),
 		.csum_start = le16_put((uint16_t)l4_at(p)),
@@ -187,4 +207,57 @@ packet_send(struct net_rig *rig, const struct virtio_net_hdr *hdr, const struct 
 	}
 	driver_post(&rig->tx, pieces, cut ? 2 : 1);
 	driver_publish(&rig->tx);
+}
+
+struct rte_mbuf *
+packet_pull(struct net_rig *rig, const struct virtio_net_hdr *hdr, const struct packet *p,
+	    uint32_t cut)
+{
+	struct used_entry used;
+	struct rte_mbuf *m;
+	uint16_t nr;
+
+	packet_send(rig, hdr, p, cut);
+	nr = vhc_net_pull(rig->pull, &m, 1);
+	CHECK(driver_collect(&rig->tx, &used));
+	CHECK_EQ(used.len, 0);
+	return nr ? m : NULL;
+}
+
+void
+packet_refused(struct net_rig *rig, const struct virtio_net_hdr *hdr, const struct packet *p,
+	       enum ring_fault fault)
+{
+	uint64_t before = vhc_queue_faults(rig->pull, fault), all = rig_nr_faults(rig->pull);
+
+	CHECK(!packet_pull(rig, hdr, p, 0));
+	CHECK_EQ(vhc_queue_faults(rig->pull, fault), before + 1);
+	CHECK_EQ(rig_nr_faults(rig->pull), all + 1);
+}
+
+void
+packet_push_shared(struct net_rig *rig, const struct packet *p, struct rte_mbuf *m,
+		   uint32_t nr_buffers, uint32_t buffer_len)
+{
+	static struct packet before;
+	uint64_t flags = m->ol_flags;
+
+	before = *p;
+	for (struct rte_mbuf *seg = m; seg; seg = seg->next)
+		rte_mbuf_refcnt_set(seg, 2);
+	rig_offer(rig, nr_buffers, buffer_len);
+	driver_publish(&rig->rx);
+	CHECK_EQ(vhc_net_push(rig->push, &m, 1), 1);
+	CHECK_EQ(m->ol_flags, flags);
+	packet_take(m, &before);
+}
+
+void
+packet_dropped(struct net_rig *rig, struct rte_mbuf *m)
+{
+	uint64_t before = rig_stats(rig->push).bad_offload;
+
+	CHECK_EQ(vhc_net_push(rig->push, &m, 1), 1);
+	CHECK_EQ(rig_stats(rig->push).bad_offload, before + 1);
+	CHECK_EQ(driver_nr_used(&rig->rx), 0);
 }

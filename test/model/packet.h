@@ -86,8 +86,13 @@ void packet_make(struct packet *p, const struct packet_spec *spec);
 /* TCP, with what the bits of `options` say: 1 a VLAN tag, 2 IP options, 4 TCP options. */
 void packet_make_tcp(struct packet *p, bool ipv6, uint32_t options, uint32_t payload_len);
 
+/* UDP, the same; it has no options. */
+void packet_make_udp(struct packet *p, bool ipv6, uint32_t options, uint32_t payload_len);
+
 /* The header to ask with that it be cut; all of it is true. */
 struct virtio_net_hdr packet_tso_header(const struct packet *p, uint16_t gso_size);
+struct virtio_net_hdr packet_gso_header(const struct packet *p, uint8_t gso_type,
+					uint16_t gso_size);
 
 /* The length fields of the headers say what `p->len` is. */
 void packet_put_lengths(struct packet *p);
@@ -108,5 +113,23 @@ void packet_take(struct rte_mbuf *m, const struct packet *p);
 /* Make the packet available to pull, behind this header; cut in two descriptors if `cut`. */
 void packet_send(struct net_rig *rig, const struct virtio_net_hdr *hdr, const struct packet *p,
 		 uint32_t cut);
+
+/* ... and pull it: the mbuf, or NULL if it was refused. */
+struct rte_mbuf *packet_pull(struct net_rig *rig, const struct virtio_net_hdr *hdr,
+			     const struct packet *p, uint32_t cut);
+
+/* ... which it must be, for this. */
+void packet_refused(struct net_rig *rig, const struct virtio_net_hdr *hdr, const struct packet *p,
+		    enum ring_fault fault);
+
+/*
+ * Push an mbuf with this packet that somebody else has, too; afterwards it must be as it was. Frees
+ * it. The guest offers buffers before.
+ */
+void packet_push_shared(struct net_rig *rig, const struct packet *p, struct rte_mbuf *m,
+			uint32_t nr_buffers, uint32_t buffer_len);
+
+/* Push an mbuf whose request makes no sense: it is dropped and counted, no buffer is used. */
+void packet_dropped(struct net_rig *rig, struct rte_mbuf *m);
 
 #endif

@@ -90,7 +90,7 @@ port_infos(struct rte_eth_dev *dev, struct rte_eth_dev_info *infos)
 	infos->tx_offload_capa = PUSH_OFFLOADS;
 	if (port->args.has_tso) {
 		infos->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
-		infos->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
+		infos->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_UDP_TSO;
 		infos->max_lro_pkt_size = VHOSTX_FRAME_MAX;
 	}
 	infos->rx_queue_offload_capa = infos->rx_offload_capa;
@@ -221,7 +221,7 @@ server_start(struct port *port)
 		.role = port->args.is_client ? VHC_ROLE_CLIENT : VHC_ROLE_SERVER,
 		.nr_rings = (uint16_t)(2 * port->args.nr_queues),
 		.cls = vhc_net_class(),
-		.features_off = port->args.has_tso ? 0 : VHC_NET_FEATURES_TSO,
+		.features_off = port->args.has_tso ? 0 : VHC_NET_FEATURES_GSO,
 		.ops = &vhostx_device_ops,
 		.ops_arg = port,
 	};

@@ -15,19 +15,25 @@
 
 #define BIT64(n) (UINT64_C(1) << (n))
 
+/* A public header does not name bits. */
+_Static_assert(VHC_NET_FEATURES_HOST_GSO ==
+	       (BIT64(VIRTIO_NET_F_HOST_TSO4_BIT) | BIT64(VIRTIO_NET_F_HOST_TSO6_BIT) |
+		BIT64(VIRTIO_NET_F_HOST_ECN_BIT) | BIT64(VIRTIO_NET_F_HOST_UFO_BIT) |
+		BIT64(VIRTIO_NET_F_HOST_USO_BIT)), "from a guest");
+_Static_assert(VHC_NET_FEATURES_GUEST_GSO ==
+	       (BIT64(VIRTIO_NET_F_GUEST_TSO4_BIT) | BIT64(VIRTIO_NET_F_GUEST_TSO6_BIT) |
+		BIT64(VIRTIO_NET_F_GUEST_ECN_BIT) | BIT64(VIRTIO_NET_F_GUEST_UFO_BIT) |
+		BIT64(VIRTIO_NET_F_GUEST_USO4_BIT) | BIT64(VIRTIO_NET_F_GUEST_USO6_BIT)),
+	       "to a guest");
+
 /* A bit is here when its code and its tests are. */
 static uint64_t
 net_features(uint16_t nr_rings)
 {
 	uint64_t features = BIT64(VIRTIO_NET_F_CSUM_BIT) | BIT64(VIRTIO_NET_F_GUEST_CSUM_BIT) |
 			    BIT64(VIRTIO_NET_F_MTU_BIT) | BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT) |
-			    VHC_NET_FEATURES_TSO;
+			    VHC_NET_FEATURES_GSO;
 
-	_Static_assert(VHC_NET_FEATURES_TSO ==
-		       (BIT64(VIRTIO_NET_F_GUEST_TSO4_BIT) | BIT64(VIRTIO_NET_F_GUEST_TSO6_BIT) |
-			BIT64(VIRTIO_NET_F_GUEST_ECN_BIT) | BIT64(VIRTIO_NET_F_HOST_TSO4_BIT) |
-			BIT64(VIRTIO_NET_F_HOST_TSO6_BIT) | BIT64(VIRTIO_NET_F_HOST_ECN_BIT)),
-		       "a public header does not name bits");
 	return nr_rings > 2 ? features | BIT64(VIRTIO_NET_F_MQ_BIT) : features;
 }
 
@@ -49,6 +55,9 @@ static const char *const feature_names[] = {
 	[VIRTIO_NET_F_CTRL_VQ_BIT] = "CTRL_VQ",
 	[VIRTIO_NET_F_GUEST_ANNOUNCE_BIT] = "GUEST_ANNOUNCE",
 	[VIRTIO_NET_F_MQ_BIT] = "MQ",
+	[VIRTIO_NET_F_GUEST_USO4_BIT] = "GUEST_USO4",
+	[VIRTIO_NET_F_GUEST_USO6_BIT] = "GUEST_USO6",
+	[VIRTIO_NET_F_HOST_USO_BIT] = "HOST_USO",
 };
 
 static const char *
@@ -92,25 +101,41 @@ net_choose_burst(struct net_queue *nq)
 	nq->core.burst = nq->vlan_strip ? pull_stripped : nq->unstripped;
 }
 
-/* 5.1.3.1: segmentation needs the checksum feature of its direction. */
-static uint8_t
-net_tso(const struct vhc_queue *q, uint64_t features)
-{
-	unsigned int csum = VIRTIO_NET_F_GUEST_CSUM_BIT, first = VIRTIO_NET_F_GUEST_TSO4_BIT;
-
-	if (net_is_pull(q)) {
-		csum = VIRTIO_NET_F_CSUM_BIT;
-		first = VIRTIO_NET_F_HOST_TSO4_BIT;
-	}
-	if (!(features & BIT64(csum)))
-		return 0;
-	return features >> first & (NET_TSO_IPV4 | NET_TSO_IPV6 | NET_TSO_ECN);
-}
+#define NET_GSO_FIRST	(NET_GSO_TCP4 | NET_GSO_TCP6 | NET_GSO_ECN | NET_GSO_UFO)
 
 _Static_assert(VIRTIO_NET_F_GUEST_TSO6_BIT == VIRTIO_NET_F_GUEST_TSO4_BIT + 1 &&
 	       VIRTIO_NET_F_GUEST_ECN_BIT == VIRTIO_NET_F_GUEST_TSO4_BIT + 2 &&
+	       VIRTIO_NET_F_GUEST_UFO_BIT == VIRTIO_NET_F_GUEST_TSO4_BIT + 3 &&
 	       VIRTIO_NET_F_HOST_TSO6_BIT == VIRTIO_NET_F_HOST_TSO4_BIT + 1 &&
-	       VIRTIO_NET_F_HOST_ECN_BIT == VIRTIO_NET_F_HOST_TSO4_BIT + 2, "net_tso()");
+	       VIRTIO_NET_F_HOST_ECN_BIT == VIRTIO_NET_F_HOST_TSO4_BIT + 2 &&
+	       VIRTIO_NET_F_HOST_UFO_BIT == VIRTIO_NET_F_HOST_TSO4_BIT + 3, "NET_GSO_FIRST");
+
+/* 5.1.3.1: segmentation needs the checksum feature of its direction. */
+static uint8_t
+net_gso_from_guest(uint64_t features)
+{
+	uint8_t gso = features >> VIRTIO_NET_F_HOST_TSO4_BIT & NET_GSO_FIRST;
+
+	if (!(features & BIT64(VIRTIO_NET_F_CSUM_BIT)))
+		return 0;
+	if (features & BIT64(VIRTIO_NET_F_HOST_USO_BIT))
+		gso |= NET_GSO_USO4 | NET_GSO_USO6;
+	return gso;
+}
+
+static uint8_t
+net_gso_to_guest(uint64_t features)
+{
+	uint8_t gso = features >> VIRTIO_NET_F_GUEST_TSO4_BIT & NET_GSO_FIRST;
+
+	if (!(features & BIT64(VIRTIO_NET_F_GUEST_CSUM_BIT)))
+		return 0;
+	if (features & BIT64(VIRTIO_NET_F_GUEST_USO4_BIT))
+		gso |= NET_GSO_USO4;
+	if (features & BIT64(VIRTIO_NET_F_GUEST_USO6_BIT))
+		gso |= NET_GSO_USO6;
+	return gso;
+}
 
 /* 5.1.6.1: only a legacy device without MRG_RXBUF has the short header. */
 static void
@@ -126,7 +151,7 @@ net_queue_start(struct vhc_queue *q, uint64_t features)
 	nq->hdr_len = long_hdr ? VIRTIO_NET_HDR_LEN : VIRTIO_NET_HDR_LEN_LEGACY;
 	nq->mergeable = features & BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT);
 	nq->csum = features & BIT64(csum_bit);
-	nq->tso = net_tso(q, features);
+	nq->gso = net_is_pull(q) ? net_gso_from_guest(features) : net_gso_to_guest(features);
 	nq->core.ring.driver_only_sends = net_is_pull(q);
 	net_choose_burst(nq);
 }

@@ -23,10 +23,13 @@
 #define NET_FRAME_MIN 14		/* an Ethernet header */
 #define NET_FRAME_MAX (65535 + 14 + 4)	/* an IP packet, Ethernet, a VLAN tag */
 
-/* Kinds of segmentation, in the order of their feature bits in each direction (5.1.3). */
-#define NET_TSO_IPV4	1
-#define NET_TSO_IPV6	2
-#define NET_TSO_ECN	4
+/* Kinds of segmentation; the first four in the order of their feature bits (5.1.3). */
+#define NET_GSO_TCP4	1
+#define NET_GSO_TCP6	2
+#define NET_GSO_ECN	4
+#define NET_GSO_UFO	8
+#define NET_GSO_USO4	16
+#define NET_GSO_USO6	32
 
 struct net_queue {
 	struct vhc_queue core;
@@ -39,7 +42,8 @@ struct net_queue {
 	bool mergeable;		/* push: a packet may span chains */
 	bool csum;		/* pull: CSUM negotiated; push: GUEST_CSUM negotiated */
 	bool csum_flags;	/* pull: leave checksums to the application */
-	uint8_t tso;		/* NET_TSO_*: pull: what the guest may send; push: what it takes */
+	bool legacy_flags;	/* pull: as requests, RTE_MBUF_F_TX_* */
+	uint8_t gso;		/* NET_GSO_*: pull: what the guest may send; push: what it takes */
 	bool vlan_strip;	/* pull: tags move into the mbuf */
 	vhc_burst_t unstripped;	/* pull: the burst that leaves them where they are */
 

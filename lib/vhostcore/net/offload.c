@@ -2,13 +2,14 @@
 /*
  * offload.c - checksums and VLAN tags: work that is not a plain copy.
  *
- * Knows:   virtio 1.2 5.1.6.2 and 5.1.6.4, Internet checksums.
+ * Knows:   virtio 1.3 5.1.6.2 and 5.1.6.4, Internet checksums.
  * Trusts:  nothing in a guest's header.
  * Runs on: polling lcore, off the fast path.
  */
 #include "offload.h"
 
 #include <rte_ip.h>
+#include <rte_net.h>
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
@@ -80,6 +81,65 @@ csum_finish(struct net_queue *nq, struct rte_mbuf *m, uint16_t start, uint16_t o
 	stats_add(&nq->stats.sw_csum, 1);
 }
 
+/* The longest that the mbuf's fields for them can say. */
+#define L3_LEN_MAX	((1u << RTE_MBUF_L3_LEN_BITS) - 1)
+
+static bool
+l4_suits(uint32_t ptype, uint8_t l4_len, uint16_t csum_offset)
+{
+	if ((ptype & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP)
+		return l4_len >= sizeof(struct rte_tcp_hdr) && csum_offset == CSUM_OFFSET_TCP;
+	return (ptype & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_UDP && csum_offset == CSUM_OFFSET_UDP;
+}
+
+bool
+vhc_net_offload_parse(const struct virtio_net_hdr *hdr, struct rte_mbuf *m, uint32_t *ptype)
+{
+	struct rte_net_hdr_lens lens;
+
+	*ptype = rte_net_get_ptype(m, &lens, RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK |
+				   RTE_PTYPE_L4_MASK);
+	if (!(RTE_ETH_IS_IPV4_HDR(*ptype) || RTE_ETH_IS_IPV6_HDR(*ptype)) ||
+	    !l4_suits(*ptype, lens.l4_len, le16_get(hdr->csum_offset)) ||
+	    le16_get(hdr->csum_start) != lens.l2_len + lens.l3_len || lens.l3_len > L3_LEN_MAX ||
+	    (uint32_t)lens.l2_len + lens.l3_len + lens.l4_len > m->pkt_len)
+		return false;
+	m->tx_offload = 0;
+	m->l2_len = lens.l2_len;
+	m->l3_len = lens.l3_len & L3_LEN_MAX;
+	m->l4_len = lens.l4_len;
+	return true;
+}
+
+uint64_t
+vhc_net_offload_tx_flags(uint32_t ptype)
+{
+	bool tcp = (ptype & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP;
+
+	return (RTE_ETH_IS_IPV6_HDR(ptype) ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4) |
+	       (tcp ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM);
+}
+
+/* The checksum is left to who gets the packet next. False: mbuf flags cannot say this one. */
+static bool
+csum_pass_on(const struct net_queue *nq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
+{
+	uint32_t ptype;
+
+	if (nq->legacy_flags) {
+		/* Who asks for segments has asked already. */
+		if (m->ol_flags & RTE_MBUF_F_TX_L4_MASK)
+			return true;
+		if (!vhc_net_offload_parse(hdr, m, &ptype))
+			return false;
+		m->ol_flags |= vhc_net_offload_tx_flags(ptype);
+		return true;
+	}
+	if (nq->csum_flags)
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+	return nq->csum_flags;
+}
+
 enum ring_fault
 vhc_net_offload_pulled(struct net_queue *nq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
 {
@@ -95,9 +155,7 @@ vhc_net_offload_pulled(struct net_queue *nq, const struct virtio_net_hdr *hdr, s
 		return RING_FAULT_NONE;	/* 5.1.6.2: the other flags mean nothing from a driver */
 	if ((uint32_t)start + offset + sizeof(uint16_t) > m->pkt_len)
 		return RING_FAULT_CSUM_RANGE;
-	if (nq->csum_flags)
-		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
-	else
+	if (!csum_pass_on(nq, hdr, m))
 		csum_finish(nq, m, start, offset);
 	return RING_FAULT_NONE;
 }
@@ -117,7 +175,11 @@ l4_claim_of(const struct rte_mbuf *m, const struct offload_head *head, struct l4
 	uint64_t kind = m->ol_flags & RTE_MBUF_F_TX_L4_MASK;
 
 	/* To ask for segments is to ask for their checksums. */
-	if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) || kind == RTE_MBUF_F_TX_TCP_CKSUM)
+	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
+		kind = RTE_MBUF_F_TX_TCP_CKSUM;
+	else if (m->ol_flags & RTE_MBUF_F_TX_UDP_SEG)
+		kind = RTE_MBUF_F_TX_UDP_CKSUM;
+	if (kind == RTE_MBUF_F_TX_TCP_CKSUM)
 		*l4 = (struct l4_claim){ .offset = CSUM_OFFSET_TCP, .proto = IPPROTO_TCP };
 	else if (kind == RTE_MBUF_F_TX_UDP_CKSUM)
 		*l4 = (struct l4_claim){ .offset = CSUM_OFFSET_UDP, .proto = IPPROTO_UDP };
@@ -176,7 +238,7 @@ prepare_l4(struct net_queue *nq, const struct rte_mbuf *m, struct offload_head *
 	at = head->bytes + l4.start + l4.offset;
 	pseudo = pseudo_header_sum(head, &l4);
 	memcpy(at, &field, sizeof(field));
-	if (nq->csum) {
+	if (nq->csum && !head->in_fragments) {
 		head->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		head->hdr.csum_start = le16_put((uint16_t)l4.start);
 		head->hdr.csum_offset = le16_put(l4.offset);
@@ -189,8 +251,8 @@ prepare_l4(struct net_queue *nq, const struct rte_mbuf *m, struct offload_head *
 	return true;
 }
 
-static bool
-prepare_ip(const struct rte_mbuf *m, struct offload_head *head)
+bool
+vhc_net_offload_ip_sum(const struct rte_mbuf *m, struct offload_head *head)
 {
 	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(head->bytes + head->l2_len);
 
@@ -205,16 +267,16 @@ prepare_ip(const struct rte_mbuf *m, struct offload_head *head)
 bool
 vhc_net_offload_sums(struct net_queue *nq, const struct rte_mbuf *m, struct offload_head *head)
 {
-	bool is_tso = m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
+	bool is_gso = m->ol_flags & OFFLOAD_GSO_FLAGS;
 	bool ip = m->ol_flags & RTE_MBUF_F_TX_IP_CKSUM;
 
 	/* Segmentation changes the length in an IPv4 header, whatever the application asked. */
-	if (is_tso)
+	if (is_gso)
 		ip = !(m->ol_flags & RTE_MBUF_F_TX_IPV6);
 	/* The IP header first: the pseudo header does not cover its checksum. */
-	if (ip && !prepare_ip(m, head))
+	if (ip && !vhc_net_offload_ip_sum(m, head))
 		return false;
-	return !(is_tso || (m->ol_flags & RTE_MBUF_F_TX_L4_MASK)) || prepare_l4(nq, m, head);
+	return !(is_gso || (m->ol_flags & RTE_MBUF_F_TX_L4_MASK)) || prepare_l4(nq, m, head);
 }
 
 /* The packet's first bytes, gathered over its segments. */
@@ -229,6 +291,7 @@ head_copy(const struct rte_mbuf *m, struct offload_head *head)
 	head->len = head->from = want;
 	head->rest = m->pkt_len - want;
 	head->l2_len = m->l2_len;
+	head->in_fragments = false;
 }
 
 /* IEEE 802.1Q 9.3: the tag goes behind the two addresses. */
@@ -249,12 +312,14 @@ head_insert_tag(const struct rte_mbuf *m, struct offload_head *head)
 bool
 vhc_net_offload_prepare(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head)
 {
-	if (m->ol_flags & RTE_MBUF_F_TX_UDP_SEG)
-		return false;
+	uint64_t gso = m->ol_flags & OFFLOAD_GSO_FLAGS;
+
+	if (gso == OFFLOAD_GSO_FLAGS)
+		return false;	/* one or the other */
 	head_copy(m, head);
 	if (m->ol_flags & RTE_MBUF_F_TX_VLAN)
 		head_insert_tag(m, head);
-	if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && !vhc_net_gso_prepare(nq, m, head))
+	if (gso && !vhc_net_gso_prepare(nq, m, head))
 		return false;
 	return head->nr_segments > 0 || vhc_net_offload_sums(nq, m, head);
 }

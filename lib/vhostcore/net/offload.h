@@ -2,7 +2,7 @@
 /*
  * offload.h - checksums, segmentation and VLAN tags: believe, finish or refuse them.
  *
- * Knows:   virtio 1.2 5.1.6, mbuf offload flags, TCP and UDP over IPv4 and IPv6.
+ * Knows:   virtio 1.3 5.1.6, mbuf offload flags, TCP and UDP over IPv4 and IPv6.
  * Trusts:  nothing in a guest's header; the application's mbuf lengths are judged as well.
  * Runs on: polling lcore, off the fast path.
  */
@@ -16,9 +16,12 @@
 /* Longest part of a packet that offload_prepare() may want to change. */
 #define OFFLOAD_HEAD_MAX 256
 
+/* mbuf flags that ask for segments. */
+#define OFFLOAD_GSO_FLAGS (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)
+
 /* mbuf flags that need more than a copy on the way to the guest. */
-#define OFFLOAD_TX_FLAGS (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_SEG | \
-			  RTE_MBUF_F_TX_UDP_SEG | RTE_MBUF_F_TX_VLAN)
+#define OFFLOAD_TX_FLAGS (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_IP_CKSUM | OFFLOAD_GSO_FLAGS | \
+			  RTE_MBUF_F_TX_VLAN)
 
 /*
  * Act on the header of a pulled packet. RING_FAULT_NONE: the mbuf is right as far as anyone knows.
@@ -30,12 +33,14 @@ enum ring_fault vhc_net_offload_pulled(struct net_queue *nq, const struct virtio
 /* A packet for the guest as it should look there: `bytes`, then a part of an mbuf. */
 struct offload_head {
 	struct virtio_net_hdr hdr;
-	uint8_t bytes[OFFLOAD_HEAD_MAX + RTE_VLAN_HLEN];
+	uint8_t bytes[OFFLOAD_HEAD_MAX + RTE_VLAN_HLEN + 8];	/* ... and an IPv6 fragment header */
 	uint32_t len;			/* of `bytes` */
 	uint32_t l2_len;		/* the mbuf's, and a tag that was put in */
 	uint32_t from;			/* where the mbuf's part begins ... */
 	uint32_t rest;			/* ... and how long it is */
 	uint16_t nr_segments;		/* 0: one packet; else ask vhc_net_gso_segment() for each */
+	bool in_fragments;		/* of IP; the L4 checksum is complete */
+	uint32_t fragment_id;		/* IPv6 */
 };
 
 static inline uint32_t
@@ -55,7 +60,21 @@ bool vhc_net_offload_prepare(struct net_queue *nq, struct rte_mbuf *m, struct of
 bool vhc_net_offload_sums(struct net_queue *nq, const struct rte_mbuf *m, struct offload_head *head)
 	VHC_COLD;
 
-/* gso.c, for the three above: judge a guest's request, and tell the application of it. */
+/* The checksum in its IPv4 header. As above. */
+bool vhc_net_offload_ip_sum(const struct rte_mbuf *m, struct offload_head *head) VHC_COLD;
+
+/*
+ * Find the headers in the packet itself - 5.1.6.2 makes hdr_len no more than a hint - and note
+ * their lengths in the mbuf. True: they lie within the packet, as *ptype says, and the checksum that the
+ * header asks for is the one of TCP or UDP there. What else is in them is the receiver's to judge.
+ */
+bool vhc_net_offload_parse(const struct virtio_net_hdr *hdr, struct rte_mbuf *m, uint32_t *ptype)
+	VHC_COLD;
+
+/* How an application asks for the L4 checksum of such a packet. */
+uint64_t vhc_net_offload_tx_flags(uint32_t ptype) VHC_COLD;
+
+/* gso.c, for what is above: judge a guest's request, and tell the application of it. */
 enum ring_fault vhc_net_gso_pulled(struct net_queue *nq, const struct virtio_net_hdr *hdr,
 				   struct rte_mbuf *m) VHC_COLD;
 

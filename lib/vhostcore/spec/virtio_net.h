@@ -32,6 +32,9 @@
 #define VIRTIO_NET_F_CTRL_VQ_BIT	17
 #define VIRTIO_NET_F_GUEST_ANNOUNCE_BIT	21
 #define VIRTIO_NET_F_MQ_BIT		22
+#define VIRTIO_NET_F_GUEST_USO4_BIT	54	/* virtio 1.3 */
+#define VIRTIO_NET_F_GUEST_USO6_BIT	55
+#define VIRTIO_NET_F_HOST_USO_BIT	56
 
 /* 5.1.6 struct virtio_net_hdr.flags */
 #define VIRTIO_NET_HDR_F_NEEDS_CSUM	1
@@ -40,7 +43,9 @@
 /* 5.1.6 struct virtio_net_hdr.gso_type */
 #define VIRTIO_NET_HDR_GSO_NONE		0
 #define VIRTIO_NET_HDR_GSO_TCPV4	1
+#define VIRTIO_NET_HDR_GSO_UDP		3	/* one datagram, in IP fragments */
 #define VIRTIO_NET_HDR_GSO_TCPV6	4
+#define VIRTIO_NET_HDR_GSO_UDP_L4	5	/* virtio 1.3: many datagrams */
 #define VIRTIO_NET_HDR_GSO_ECN		0x80	/* added to one of the others */
 
 struct virtio_net_hdr {

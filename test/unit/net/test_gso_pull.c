@@ -11,38 +11,13 @@ static struct packet packet;
 
 #define RIG_HOST_TSO	(RIG_CSUM | RIG_HOST_TSO4 | RIG_HOST_TSO6 | RIG_HOST_ECN)
 
-/* What one packet comes to: an mbuf, or NULL and a fault of this kind more. */
-static struct rte_mbuf *
-pull_one_of(const struct virtio_net_hdr *hdr, uint32_t cut)
-{
-	struct used_entry used;
-	struct rte_mbuf *m;
-	uint16_t nr;
-
-	packet_send(&rig, hdr, &packet, cut);
-	nr = vhc_net_pull(rig.pull, &m, 1);
-	CHECK(driver_collect(&rig.tx, &used));
-	CHECK_EQ(used.len, 0);
-	return nr ? m : NULL;
-}
-
-static void
-expect_refused(const struct virtio_net_hdr *hdr, enum ring_fault fault)
-{
-	uint64_t before = vhc_queue_faults(rig.pull, fault), all = rig_nr_faults(rig.pull);
-
-	CHECK(!pull_one_of(hdr, 0));
-	CHECK_EQ(vhc_queue_faults(rig.pull, fault), before + 1);
-	CHECK_EQ(rig_nr_faults(rig.pull), all + 1);
-}
-
 static void
 expect_whole(const struct virtio_net_hdr *hdr, uint32_t cut, bool csum_flags)
 {
 	struct rte_mbuf *m;
 
 	put16(packet.bytes + field_at(&packet), pseudo_sum(&packet));
-	m = pull_one_of(hdr, cut);
+	m = packet_pull(&rig, hdr, &packet, cut);
 	CHECK(m);
 	CHECK_EQ(m->ol_flags, RTE_MBUF_F_RX_LRO | (csum_flags ? RTE_MBUF_F_RX_L4_CKSUM_NONE : 0));
 	CHECK_EQ(m->tso_segsz, le16_get(hdr->gso_size));
@@ -110,10 +85,10 @@ test_only_what_was_negotiated(void)
 			hdr.gso_type = (uint8_t)type;
 			/* Without CSUM, no header means anything (5.1.6.2). */
 			if ((set & 8) && !((is_4 || is_6) && (!(type & 0x80) || (set & 4)))) {
-				expect_refused(&hdr, RING_FAULT_GSO_OFF);
+				packet_refused(&rig, &hdr, &packet, RING_FAULT_GSO_OFF);
 				continue;
 			}
-			m = pull_one_of(&hdr, 0);
+			m = packet_pull(&rig, &hdr, &packet, 0);
 			CHECK(m);
 			CHECK_EQ(!!(m->ol_flags & RTE_MBUF_F_RX_LRO), !!(set & 8));
 			rte_pktmbuf_free(m);
@@ -140,18 +115,18 @@ test_every_field_at_every_edge(void)
 		if (hints[i])
 			expect_whole(&hdr, 0, false);
 		else
-			expect_refused(&hdr, RING_FAULT_GSO_BAD);
+			packet_refused(&rig, &hdr, &packet, RING_FAULT_GSO_BAD);
 		hdr = packet_tso_header(&packet, 50);
 		hdr.csum_start = le16_put(hints[i]);
-		expect_refused(&hdr, RING_FAULT_GSO_BAD);
+		packet_refused(&rig, &hdr, &packet, RING_FAULT_GSO_BAD);
 		hdr = packet_tso_header(&packet, 50);
 		hdr.csum_offset = le16_put(hints[i]);
-		expect_refused(&hdr, RING_FAULT_GSO_BAD);
+		packet_refused(&rig, &hdr, &packet, RING_FAULT_GSO_BAD);
 	}
 	for (unsigned int flags = 0; flags < 256; flags += 2) {
 		hdr = packet_tso_header(&packet, 50);
 		hdr.flags = (uint8_t)flags;
-		expect_refused(&hdr, RING_FAULT_GSO_BAD);
+		packet_refused(&rig, &hdr, &packet, RING_FAULT_GSO_BAD);
 	}
 	net_rig_close(&rig);
 }
@@ -174,10 +149,10 @@ test_headers_cut_off_anywhere(void)
 
 			packet.len = len;
 			if (len <= headers_len(&packet)) {
-				expect_refused(&hdr, RING_FAULT_GSO_BAD);
+				packet_refused(&rig, &hdr, &packet, RING_FAULT_GSO_BAD);
 				continue;
 			}
-			m = pull_one_of(&hdr, 0);
+			m = packet_pull(&rig, &hdr, &packet, 0);
 			CHECK(m);
 			rte_pktmbuf_free(m);
 		}
@@ -219,11 +194,11 @@ test_headers_that_lie(void)
 		packet_make_tcp(&packet, lies[i].ipv6, 0, 100);
 		hdr = packet_tso_header(&packet, 50);
 		packet.bytes[lies[i].at] = lies[i].value;
-		expect_refused(&hdr, RING_FAULT_GSO_BAD);
+		packet_refused(&rig, &hdr, &packet, RING_FAULT_GSO_BAD);
 		/* ... and the other protocol's type for it. */
 		packet_make_tcp(&packet, lies[i].ipv6, 0, 100);
 		hdr.gso_type ^= VIRTIO_NET_HDR_GSO_TCPV4 ^ VIRTIO_NET_HDR_GSO_TCPV6;
-		expect_refused(&hdr, RING_FAULT_GSO_BAD);
+		packet_refused(&rig, &hdr, &packet, RING_FAULT_GSO_BAD);
 	}
 	net_rig_close(&rig);
 }
@@ -245,7 +220,7 @@ test_random_headers(void)
 		for (unsigned int n = random_below(4); n; n--)
 			packet.bytes[random_below(80)] = (uint8_t)random_next();
 		packet.len = NET_FRAME_MIN + random_below(packet.len - NET_FRAME_MIN);
-		m = pull_one_of(&hdr, random_below(2) * (1 + random_below(20)));
+		m = packet_pull(&rig, &hdr, &packet, random_below(2) * (1 + random_below(20)));
 		if (!m)
 			continue;
 		nr_whole++;

@@ -32,22 +32,6 @@ tso_mbuf(uint32_t seg_len, uint16_t segsz)
 	return m;
 }
 
-/* Somebody else has it too; afterwards it must be as it was. */
-static void
-push_shared(struct rte_mbuf *m, uint32_t nr_buffers)
-{
-	static struct packet before;
-
-	before = packet;
-	for (struct rte_mbuf *seg = m; seg; seg = seg->next)
-		rte_mbuf_refcnt_set(seg, 2);
-	rig_offer(&rig, nr_buffers, BUFFER_LEN);
-	driver_publish(&rig.rx);
-	CHECK_EQ(vhc_net_push(rig.push, &m, 1), 1);
-	CHECK(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG);
-	packet_take(m, &before);
-}
-
 /* The same through the eyes of somebody who cuts by the book. */
 static void
 expect_segment(uint32_t i, uint16_t segsz, bool guest_csum, uint32_t *at)
@@ -90,7 +74,8 @@ expect_cut(uint32_t seg_len, uint16_t segsz, bool guest_csum)
 	struct vhc_net_stats before = rig_stats(rig.push), after;
 	uint32_t at = 0, i = 0, payload = packet.len - headers_len(&packet);
 
-	push_shared(tso_mbuf(seg_len, segsz), (payload + segsz - 1) / segsz);
+	packet_push_shared(&rig, &packet, tso_mbuf(seg_len, segsz), (payload + segsz - 1) / segsz,
+			   BUFFER_LEN);
 	while (at < payload)
 		expect_segment(i++, segsz, guest_csum, &at);
 	CHECK_EQ(driver_nr_used(&rig.rx), 0);
@@ -168,7 +153,8 @@ expect_passed_on(uint32_t seg_len, uint16_t segsz, bool fits)
 		want.gso_type = VIRTIO_NET_HDR_GSO_NONE;
 		want.gso_size = want.hdr_len = le16_put(0);
 	}
-	push_shared(tso_mbuf(seg_len, segsz), (rig.hdr_len + packet.len - 1) / BUFFER_LEN + 1);
+	packet_push_shared(&rig, &packet, tso_mbuf(seg_len, segsz),
+			   (rig.hdr_len + packet.len - 1) / BUFFER_LEN + 1, BUFFER_LEN);
 	CHECK_EQ(rig_receive(&rig, &hdr, got), packet.len);
 	want.num_buffers = hdr.num_buffers;
 	CHECK_EQ(memcmp(&hdr, &want, sizeof(hdr)), 0);
@@ -364,17 +350,15 @@ test_requests_without_sense_are_dropped(void)
 						   (i & 2 ? RIG_GUEST_TSO | RIG_MERGEABLE : 0) };
 
 		net_rig_open(&rig, &conf);
+		rig_offer(&rig, 4, BUFFER_LEN);
+		driver_publish(&rig.rx);
 		for (size_t k = 0; k < VHC_ARRAY_LEN(spoil); k++) {
 			struct rte_mbuf *m;
 
 			packet_make_tcp(&packet, i & 1, 0, 1200);
 			m = tso_mbuf(0, 500);
 			spoil[k](m);
-			rig_offer(&rig, 4, BUFFER_LEN);
-			driver_publish(&rig.rx);
-			CHECK_EQ(vhc_net_push(rig.push, &m, 1), 1);
-			CHECK_EQ(rig_stats(rig.push).bad_offload, k + 1);
-			CHECK_EQ(driver_nr_used(&rig.rx), 0);
+			packet_dropped(&rig, m);
 		}
 		net_rig_close(&rig);
 	}
