@@ -27,6 +27,12 @@ struct vhc_class {
 
 	/* Choose q->burst for what was negotiated. The gate is closed, the ring is ready. */
 	void (*queue_start)(struct vhc_queue *q, uint64_t features);
+
+	/*
+	 * The guest is here now: tell the network of this address, once. NULL: if that has not
+	 * happened yet, it must not any more. Not there: the class has no network.
+	 */
+	void (*announce)(struct vhc_device *dev, const uint8_t *mac);
 };
 
 #endif

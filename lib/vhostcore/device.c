@@ -185,6 +185,8 @@ vhc_device_reset(struct vhc_device *dev)
 		vhc_queue_stop(dev->queues[i]);
 		vhc_queue_forget(dev->queues[i]);
 	}
+	if (dev->cls->announce)
+		dev->cls->announce(dev, NULL);
 	dev->features = 0;
 	dev->has_features = false;
 	dev->status = 0;

@@ -57,8 +57,8 @@ vhc_queue_destroy(struct vhc_queue *q)
 /* ---- kicks ---------------------------------------------------------------------------------- */
 
 /* Everything in the epoll instance is edge-triggered, so touching a readable one makes an edge. */
-static void
-wake_application(struct vhc_queue *q)
+VHC_API void
+vhc_queue_wake(struct vhc_queue *q)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 
@@ -77,7 +77,7 @@ apply_kicks(struct vhc_queue *q)
 		epoll_wait(q->poll_fd, edges, VHC_ARRAY_LEN(edges), 0);
 	if (!ring_kicks(&q->ring, q->wants_kicks))
 		return false;
-	wake_application(q);
+	vhc_queue_wake(q);
 	return true;
 }
 

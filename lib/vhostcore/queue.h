@@ -54,4 +54,7 @@ _Static_assert(offsetof(struct vhc_queue, ring) + offsetof(struct ring, hint) ==
 void vhc_queue_pause(struct vhc_queue *q);
 void vhc_queue_resume(struct vhc_queue *q);
 
+/* Let an application that sleeps on the queue look at it. With the queue paused. */
+void vhc_queue_wake(struct vhc_queue *q);
+
 #endif

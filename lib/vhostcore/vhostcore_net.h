@@ -67,7 +67,7 @@ void vhc_net_vlan_strip(struct vhc_queue *q, bool on);
 /**
  * Take up to @p n packets from the guest.
  *
- * One that the guest wants cut has RTE_MBUF_F_RX_LRO, its packet type, header lengths and tso_segsz.
+ * One that the guest wants cut has RTE_MBUF_F_RX_LRO, packet type, header lengths and tso_segsz.
  * RTE_PTYPE_L4_FRAG says that it is a single UDP datagram, for IP fragments.
  *
  * Stops early when the ring or the pool is empty. What the guest got wrong is returned to it and

@@ -21,8 +21,8 @@ DESC_F_NEXT, DESC_F_WRITE = 1, 2
 DESC_F_AVAIL, DESC_F_USED = 1 << 7, 1 << 15  # packed
 PACKED_FRESH = 0x8000  # slot 0, wrap counter 1
 
-ALL_PROTOCOL = bits(Protocol.MQ, Protocol.REPLY_ACK, Protocol.MTU, Protocol.BACKEND_REQ,
-                    Protocol.RESET_DEVICE, Protocol.CONFIGURE_MEM_SLOTS, Protocol.STATUS)
+ALL_PROTOCOL = bits(Protocol.MQ, Protocol.RARP, Protocol.REPLY_ACK, Protocol.MTU,
+                    Protocol.BACKEND_REQ, Protocol.RESET_DEVICE, Protocol.CONFIGURE_MEM_SLOTS, Protocol.STATUS)
 NO_STATUS = ALL_PROTOCOL & ~bits(Protocol.STATUS)
 BASIC_FEATURES = bits(Feature.VERSION_1, Feature.PROTOCOL_FEATURES, Feature.MRG_RXBUF)
 READY = Status.ACKNOWLEDGE | Status.DRIVER | Status.FEATURES_OK | Status.DRIVER_OK

@@ -34,6 +34,7 @@ class Request(IntEnum):
     SET_PROTOCOL_FEATURES = 16
     GET_QUEUE_NUM = 17
     SET_VRING_ENABLE = 18
+    SEND_RARP = 19
     NET_SET_MTU = 20
     SET_BACKEND_REQ_FD = 21
     RESET_DEVICE = 34
@@ -48,6 +49,7 @@ class Protocol(IntEnum):
     """Protocol feature bits."""
 
     MQ = 0
+    RARP = 2
     REPLY_ACK = 3
     MTU = 4
     BACKEND_REQ = 5

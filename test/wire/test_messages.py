@@ -115,6 +115,24 @@ def test_no_mtu(negotiated, back, mtu):
     assert back.port()["mtu"] == 0
 
 
+@pytest.mark.parametrize("mac", ["52:54:00:00:00:01", "02:00:00:00:00:00", "fe:ff:ff:ff:ff:ff"])
+def test_an_address_to_announce(negotiated, back, mac):
+    """Several times, as front-ends do; bytes behind the address mean nothing."""
+    mark = back.mark()
+    for tail in (b"\0\0", b"\xff\xff"):
+        negotiated.front.do(Request.SEND_RARP, bytes.fromhex(mac.replace(":", "")) + tail)
+    assert back.log(mark).count(f"SEND_RARP: {mac} is announced") == 2
+
+
+@pytest.mark.parametrize("mac", ["00:00:00:00:00:00", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff"])
+def test_no_address_to_announce(negotiated, back, mac):
+    """Named and ignored: the conversation goes on, also where nobody waits for an answer."""
+    mark = back.mark()
+    negotiated.front.send(Request.SEND_RARP, bytes.fromhex(mac.replace(":", "")) + b"\0\0")
+    negotiated.front.sync()
+    assert f"SEND_RARP: {mac} is no station's address: ignored" in back.log(mark)
+
+
 # -- status and reset ------------------------------------------------------------------------------
 
 

@@ -40,6 +40,7 @@ static const struct row table[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_SET_PROTOCOL_FEATURES] = { vhc_on_set_protocol_features, NO_RING },
 	[VHOST_USER_GET_QUEUE_NUM] = { vhc_on_get_queue_num, NO_RING },
 	[VHOST_USER_SET_VRING_ENABLE] = { vhc_on_set_vring_enable, ANY_RING },
+	[VHOST_USER_SEND_RARP] = { vhc_on_send_rarp, NO_RING },
 	[VHOST_USER_NET_SET_MTU] = { vhc_on_set_mtu, NO_RING },
 	[VHOST_USER_SET_BACKEND_REQ_FD] = { vhc_on_set_backend_req_fd, NO_RING },
 	[VHOST_USER_RESET_DEVICE] = { vhc_on_reset_device, NO_RING },

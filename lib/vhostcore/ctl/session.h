@@ -87,6 +87,9 @@ int vhc_on_set_vring_call(struct vhc_device *dev, struct msg *msg, struct reply 
 int vhc_on_set_vring_err(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 int vhc_on_set_vring_enable(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 
+/* announce.c */
+int vhc_on_send_rarp(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+
 /* backend.c */
 int vhc_on_set_backend_req_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 

@@ -87,18 +87,64 @@ pull_stripped(struct vhc_queue *q, void **mbufs, uint16_t n)
 	return nr;
 }
 
+/* Only the guest's packets: an empty ring needs no burst. */
+static void
+pull_plainly(struct net_queue *nq)
+{
+	nq->core.burst = nq->vlan_strip ? pull_stripped : nq->unstripped;
+	nq->core.idle = nq->core.ring.kind == RING_PACKED ? RING_IDLE_PACKED : RING_IDLE_SPLIT;
+}
+
+/* Around that, until it has had an mbuf. It takes itself off, since it runs inside the gate. */
+static uint16_t
+pull_announcing(struct vhc_queue *q, void **mbufs, uint16_t n)
+{
+	struct net_queue *nq = net_queue_of(q);
+	struct rte_mbuf *m = n ? vhc_net_announcement(nq) : NULL;
+
+	if (!m)
+		return (nq->vlan_strip ? pull_stripped : nq->unstripped)(q, mbufs, n);
+	nq->announces = false;
+	pull_plainly(nq);
+	mbufs[0] = m;
+	return 1 + q->burst(q, mbufs + 1, n - 1);
+}
+
 static void
 net_choose_burst(struct net_queue *nq)
 {
 	const struct net_kernel *kernel = vhc_net_kernel();
 
-	nq->core.idle = nq->core.ring.kind == RING_PACKED ? RING_IDLE_PACKED : RING_IDLE_SPLIT;
 	if (!net_is_pull(&nq->core)) {
 		nq->core.burst = kernel->push_burst(nq);
 		return;
 	}
 	nq->unstripped = kernel->pull_burst(nq);
-	nq->core.burst = nq->vlan_strip ? pull_stripped : nq->unstripped;
+	if (nq->announces) {
+		nq->core.burst = pull_announcing;
+		nq->core.idle = RING_IDLE_NEVER;
+	} else {
+		pull_plainly(nq);
+	}
+}
+
+/* Ring 1 is the one that every guest sends on. */
+static void
+net_announce(struct vhc_device *dev, const uint8_t *mac)
+{
+	struct vhc_queue *q = vhc_device_queue(dev, 1);
+	struct net_queue *nq = q ? net_queue_of(q) : NULL;
+
+	if (!nq)
+		return;
+	vhc_queue_pause(q);
+	nq->announces = mac;
+	if (mac)
+		memcpy(&nq->mac, mac, sizeof(nq->mac));
+	net_choose_burst(nq);
+	if (mac)
+		vhc_queue_wake(q);
+	vhc_queue_resume(q);
 }
 
 #define NET_GSO_FIRST	(NET_GSO_TCP4 | NET_GSO_TCP6 | NET_GSO_ECN | NET_GSO_UFO)
@@ -170,6 +216,7 @@ static const struct vhc_class net_class = {
 	.feature_name = net_feature_name,
 	.queue_init = net_queue_init,
 	.queue_start = net_queue_start,
+	.announce = net_announce,
 };
 
 VHC_API const struct vhc_class *
@@ -208,6 +255,7 @@ vhc_net_pull_setup(struct vhc_queue *q, const struct vhc_net_pull_conf *conf)
 	nq->pool = conf->pool;
 	nq->room = RTE_MIN(buf_len - RTE_PKTMBUF_HEADROOM, (uint32_t)NET_FRAME_MAX);
 	nq->rearm = rearm_value(conf->port);
+	nq->port = conf->port;
 	nq->csum_flags = conf->csum_flags;
 	net_choose_burst(nq);
 	vhc_queue_resume(q);

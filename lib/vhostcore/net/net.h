@@ -9,6 +9,7 @@
 #ifndef VHC_NET_NET_H
 #define VHC_NET_NET_H
 
+#include <rte_ether.h>
 #include <rte_mbuf.h>
 
 #include "../class.h"
@@ -46,6 +47,9 @@ struct net_queue {
 	uint8_t gso;		/* NET_GSO_*: pull: what the guest may send; push: what it takes */
 	bool vlan_strip;	/* pull: tags move into the mbuf */
 	vhc_burst_t unstripped;	/* pull: the burst that leaves them where they are */
+	bool announces;		/* pull: `mac` goes before the guest's next packets */
+	struct rte_ether_addr mac;
+	uint16_t port;		/* pull: of fresh mbufs */
 
 	/* written by the poller, read by anyone */
 	struct vhc_net_stats stats VHC_ALIGNED;
@@ -63,6 +67,9 @@ net_is_pull(const struct vhc_queue *q)
 {
 	return q->index & 1;
 }
+
+/* announce.c: a frame that tells of nq->mac, counted; NULL if there is no mbuf for it. */
+struct rte_mbuf *vhc_net_announcement(struct net_queue *nq);
 
 /* Interrupt the driver and count it. Cold for drivers that poll. */
 void vhc_net_notify(struct net_queue *nq);

@@ -33,7 +33,7 @@ enum ring_fault vhc_net_offload_pulled(struct net_queue *nq, const struct virtio
 /* A packet for the guest as it should look there: `bytes`, then a part of an mbuf. */
 struct offload_head {
 	struct virtio_net_hdr hdr;
-	uint8_t bytes[OFFLOAD_HEAD_MAX + RTE_VLAN_HLEN + 8];	/* ... and an IPv6 fragment header */
+	uint8_t bytes[OFFLOAD_HEAD_MAX + RTE_VLAN_HLEN + 8];	/* 8: an IPv6 fragment header */
 	uint32_t len;			/* of `bytes` */
 	uint32_t l2_len;		/* the mbuf's, and a tag that was put in */
 	uint32_t from;			/* where the mbuf's part begins ... */
@@ -65,8 +65,9 @@ bool vhc_net_offload_ip_sum(const struct rte_mbuf *m, struct offload_head *head)
 
 /*
  * Find the headers in the packet itself - 5.1.6.2 makes hdr_len no more than a hint - and note
- * their lengths in the mbuf. True: they lie within the packet, as *ptype says, and the checksum that the
- * header asks for is the one of TCP or UDP there. What else is in them is the receiver's to judge.
+ * their lengths in the mbuf. True: they lie within the packet, as *ptype says, and the checksum
+ * that the header asks for is the one of TCP or UDP there. What else is in them is the receiver's
+ * to judge.
  */
 bool vhc_net_offload_parse(const struct virtio_net_hdr *hdr, struct rte_mbuf *m, uint32_t *ptype)
 	VHC_COLD;

@@ -35,6 +35,7 @@ static const struct {
 	{ 16, "SET_PROTOCOL_FEATURES", 8, 0, false, -1 },
 	{ 17, "GET_QUEUE_NUM", 0, 0, true, 0 },
 	{ 18, "SET_VRING_ENABLE", 8, 0, false, -1 },
+	{ 19, "SEND_RARP", 8, 0, false, 2 },
 	{ 20, "NET_SET_MTU", 8, 0, false, 4 },
 	{ 21, "SET_BACKEND_REQ_FD", 0, 1, false, 5 },
 	{ 34, "RESET_DEVICE", 0, 0, false, 13 },
