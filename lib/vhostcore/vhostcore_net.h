@@ -46,6 +46,15 @@ struct vhc_net_pull_conf {
 	 * software, set no flag.
 	 */
 	bool csum_flags;
+	/**
+	 * Hand requests on as RTE_MBUF_F_TX_* flags, so that a packet that is only forwarded needs
+	 * no more to get its checksums and its segmentation. csum_flags means nothing then.
+	 */
+	bool legacy_flags;
+	/** No chains of mbufs: a packet too long for one is dropped (vhc_net_stats.too_long). */
+	bool linear;
+	/** A packet too long for one mbuf gets a buffer of its own, attached to it. */
+	bool ext_buffers;
 };
 
 /**
@@ -122,7 +131,7 @@ struct vhc_net_stats {
 	uint64_t notifications_suppressed;	/**< it had asked not to be */
 	uint64_t notifications_failed;		/**< the call descriptor refused */
 	uint64_t no_mbuf;			/**< pull: times the pool was empty */
-	uint64_t too_long; /**< push: packets larger than the guest's buffers */
+	uint64_t too_long; /**< packets larger than the guest's buffers; pull: than one mbuf */
 	uint64_t too_short;			/**< push: packets without an Ethernet header */
 	uint64_t bad_offload; /**< push: packets whose offload request makes no sense */
 	uint64_t ring_full;			/**< push: bursts cut short for want of buffers */

@@ -166,7 +166,10 @@ void
 net_rig_open(struct net_rig *rig, const struct net_rig_conf *conf)
 {
 	uint16_t room = conf->room ? conf->room : 2048;
-	struct vhc_net_pull_conf pull = { .port = 7, .csum_flags = conf->csum_flags };
+	struct vhc_net_pull_conf pull = {
+		.port = 7, .csum_flags = conf->csum_flags, .legacy_flags = conf->legacy_flags,
+		.linear = conf->linear, .ext_buffers = conf->ext_buffers,
+	};
 
 	*rig = (struct net_rig){ .hdr_len = VIRTIO_NET_HDR_LEN_LEGACY };
 	if (conf->features & (RIG_MODERN | RIG_MERGEABLE))

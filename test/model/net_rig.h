@@ -46,7 +46,10 @@ struct net_rig_conf {
 	uint16_t first_idx;	/* of both rings; packed: the slot it comes to */
 	uint16_t nr_mbufs;	/* 0: 1023 */
 	uint16_t room;		/* bytes a fresh mbuf takes; 0: 2048 */
-	bool csum_flags;
+	bool csum_flags;	/* these four are as in vhc_net_pull_conf */
+	bool legacy_flags;
+	bool linear;
+	bool ext_buffers;
 	bool no_call_fd;
 };
 

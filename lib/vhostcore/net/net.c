@@ -70,9 +70,11 @@ net_feature_name(unsigned int bit)
 static void
 strip_tag(struct rte_mbuf *m)
 {
+	const uint64_t has_lengths = RTE_MBUF_F_RX_LRO | RTE_MBUF_F_TX_L4_MASK;
+
 	if (m->data_len < NET_FRAME_MIN + sizeof(struct rte_vlan_hdr) || rte_vlan_strip(m) != 0)
 		return;
-	if (m->ol_flags & RTE_MBUF_F_RX_LRO)
+	if (m->ol_flags & has_lengths)
 		m->l2_len -= sizeof(struct rte_vlan_hdr);
 }
 
@@ -257,6 +259,9 @@ vhc_net_pull_setup(struct vhc_queue *q, const struct vhc_net_pull_conf *conf)
 	nq->rearm = rearm_value(conf->port);
 	nq->port = conf->port;
 	nq->csum_flags = conf->csum_flags;
+	nq->legacy_flags = conf->legacy_flags;
+	nq->linear = conf->linear;
+	nq->ext_buffers = conf->ext_buffers;
 	net_choose_burst(nq);
 	vhc_queue_resume(q);
 	return 0;

@@ -45,6 +45,8 @@ struct net_queue {
 	bool csum_flags;	/* pull: leave checksums to the application */
 	bool legacy_flags;	/* pull: as requests, RTE_MBUF_F_TX_* */
 	uint8_t gso;		/* NET_GSO_*: pull: what the guest may send; push: what it takes */
+	bool linear;		/* pull: one mbuf a packet */
+	bool ext_buffers;	/* pull: long packets get buffers of their own */
 	bool vlan_strip;	/* pull: tags move into the mbuf */
 	vhc_burst_t unstripped;	/* pull: the burst that leaves them where they are */
 	bool announces;		/* pull: `mac` goes before the guest's next packets */
@@ -67,6 +69,9 @@ net_is_pull(const struct vhc_queue *q)
 {
 	return q->index & 1;
 }
+
+/* extbuf.c: replace a fresh mbuf's buffer by one for a frame of `len` bytes. False: cannot. */
+bool vhc_net_extbuf_attach(struct rte_mbuf *m, uint32_t len) VHC_COLD;
 
 /* announce.c: a frame that tells of nq->mac, counted; NULL if there is no mbuf for it. */
 struct rte_mbuf *vhc_net_announcement(struct net_queue *nq);

@@ -183,6 +183,12 @@ pull_run(struct net_queue *nq, struct pull_kind k, struct rte_mbuf **mbufs, uint
 
 /* ---- one packet of any shape ---------------------------------------------------------------- */
 
+enum pull_result {
+	PULL_DONE,
+	PULL_REFUSED,	/* consumed, nothing to deliver; counted */
+	PULL_NO_MBUF,	/* nothing was consumed */
+};
+
 static enum ring_fault
 pull_check_lengths(const struct net_queue *nq, const struct chain *c)
 {
@@ -225,26 +231,58 @@ pull_gather(struct net_queue *nq, struct chain_pos *pos, uint32_t len)
 	return first;
 }
 
-/* A proven chain to an mbuf. NULL and fault NONE: no mbuf. */
-static struct rte_mbuf *
-pull_chain(struct net_queue *nq, const struct chain *c, enum ring_fault *fault)
+/* A frame that one mbuf has no room for: in a buffer of its own, in many mbufs, or not at all. */
+static enum pull_result
+pull_long(struct net_queue *nq, struct chain_pos *pos, uint32_t len, struct rte_mbuf **mbuf)
+{
+	struct rte_mbuf *m;
+
+	if (rte_mempool_get(nq->pool, (void **)&m) != 0)
+		return PULL_NO_MBUF;
+	pull_fill(m, nq->rearm, len);
+	if (nq->ext_buffers && vhc_net_extbuf_attach(m, len)) {
+		chain_copy_out(pos, rte_pktmbuf_mtod(m, void *), len);
+		*mbuf = m;
+		return PULL_DONE;
+	}
+	rte_mempool_put(nq->pool, m);
+	if (nq->linear) {
+		stats_add(&nq->stats.too_long, 1);
+		return PULL_REFUSED;
+	}
+	*mbuf = pull_gather(nq, pos, len);
+	return *mbuf ? PULL_DONE : PULL_NO_MBUF;
+}
+
+static enum pull_result
+pull_frame(struct net_queue *nq, struct chain_pos *pos, uint32_t len, struct rte_mbuf **mbuf)
+{
+	if (len > nq->room && (nq->linear || nq->ext_buffers))
+		return pull_long(nq, pos, len, mbuf);
+	*mbuf = pull_gather(nq, pos, len);
+	return *mbuf ? PULL_DONE : PULL_NO_MBUF;
+}
+
+/* A proven chain to an mbuf. */
+static enum pull_result
+pull_chain(struct net_queue *nq, const struct chain *c, struct rte_mbuf **mbuf)
 {
 	struct virtio_net_hdr hdr = { 0 };
 	struct chain_pos pos = chain_readable(c);
-	struct rte_mbuf *m;
+	enum ring_fault fault = pull_check_lengths(nq, c);
+	enum pull_result result;
 
-	*fault = pull_check_lengths(nq, c);
-	if (*fault != RING_FAULT_NONE)
-		return NULL;
-	chain_copy_out(&pos, &hdr, nq->hdr_len);
-	m = pull_gather(nq, &pos, c->read_len - nq->hdr_len);
-	if (m && nq->csum && (hdr.flags | hdr.gso_type))
-		*fault = vhc_net_offload_pulled(nq, &hdr, m);
-	if (*fault != RING_FAULT_NONE) {
-		rte_pktmbuf_free(m);
-		return NULL;
+	if (fault != RING_FAULT_NONE) {
+		vhc_ring_fault(&nq->core.ring, fault);
+		return PULL_REFUSED;
 	}
-	return m;
+	chain_copy_out(&pos, &hdr, nq->hdr_len);
+	result = pull_frame(nq, &pos, c->read_len - nq->hdr_len, mbuf);
+	if (result != PULL_DONE || !nq->csum || !hdr_asks(&hdr) || pull_obey(nq, &hdr, *mbuf))
+		return result;
+	rte_pktmbuf_free(*mbuf);
+	*mbuf = NULL;
+	return PULL_REFUSED;
 }
 
 /* Consume one chain. False: stop the burst, nothing was consumed. */
@@ -252,7 +290,6 @@ static VHC_COLD bool
 pull_one(struct net_queue *nq, struct rte_mbuf **mbuf)
 {
 	struct ring *r = &nq->core.ring;
-	enum ring_fault fault = RING_FAULT_NONE;
 	struct ring_mark mark = ring_mark(r);
 	struct chain c;
 
@@ -263,15 +300,11 @@ pull_one(struct net_queue *nq, struct rte_mbuf **mbuf)
 	case TAKE_BAD:
 		break;
 	case TAKE_OK:
-		*mbuf = pull_chain(nq, &c, &fault);
-		if (!*mbuf && fault == RING_FAULT_NONE) {
-			ring_untake(r, mark);
-			stats_add(&nq->stats.no_mbuf, 1);
-			return false;
-		}
-		if (fault != RING_FAULT_NONE)
-			vhc_ring_fault(r, fault);
-		break;
+		if (pull_chain(nq, &c, mbuf) != PULL_NO_MBUF)
+			break;
+		ring_untake(r, mark);
+		stats_add(&nq->stats.no_mbuf, 1);
+		return false;
 	}
 	ring_give(r, r->kind, c.id, 0, c.nr_slots);
 	if (*mbuf) {
