@@ -19,9 +19,9 @@ pytestmark = pytest.mark.usefixtures("ours_only")
 
 PORT = 1  # of a port plugged into the host fixture
 
-KEYS = ("iface", "queues", "client", "tso", "iommu-support", "postcopy-support", "linear-buffer",
-        "ext-buffer", "legacy-ol-flags")
-OFF_KEYS = KEYS[4:]
+SWITCHES = ("tso", "linear-buffer", "ext-buffer", "legacy-ol-flags")
+OFF_KEYS = ("iommu-support", "postcopy-support")
+KEYS = ("iface", "queues", "client", *SWITCHES, *OFF_KEYS)
 
 # What dashboards made for Debian's net_vhost look for, for each queue and direction.
 PEER_COUNTERS = ("good_packets", "good_bytes", "multicast_packets", "broadcast_packets",
@@ -41,7 +41,7 @@ REFUSED = {
     "client-2": ("iface=sock,client=2", "must be 0 (we listen) or 1 (we connect)"),
     **{f"{key}-on": (f"iface=sock,{key}=1", f"{key}=1: this feature is not available yet")
        for key in OFF_KEYS},
-    "tso-2": ("iface=sock,tso=2", "tso=2: must be 0 or 1"),
+    **{f"{key}-2": (f"iface=sock,{key}=2", f"{key}=2: must be 0 or 1") for key in SWITCHES},
 }
 
 
@@ -81,7 +81,7 @@ def test_an_unknown_key_lists_every_valid_one(host):
 
 
 def test_keys_of_net_vhost_may_say_that_they_are_off(host):
-    off = ",".join(f"{key}=0" for key in OFF_KEYS)
+    off = ",".join(f"{key}=0" for key in SWITCHES + OFF_KEYS)
     assert "is attached" in _attach(host, f"iface={host.folder}/off.sock,{off}")
     _detach(host)
 
@@ -115,16 +115,30 @@ def _offered(path: Path) -> int:
         return struct.unpack("=IIIQ", front.recv(20))[3]
 
 
-@pytest.mark.parametrize("tso", ["", ",tso=0", ",tso=1"])
-def test_offloads_are_what_the_arguments_say(host, tso):
-    _attach(host, f"iface={host.folder}/offload.sock{tso}")
+# What a port offers besides: to the application when it receives, to the guest.
+ALL_GSO = GUEST_GSO | HOST_GSO
+OFFERS = {
+    "": ({"UDP_CKSUM", "TCP_CKSUM", "SCATTER"}, 0),
+    "tso=0": ({"UDP_CKSUM", "TCP_CKSUM", "SCATTER"}, 0),
+    "tso=1": ({"UDP_CKSUM", "TCP_CKSUM", "SCATTER", "TCP_LRO"}, ALL_GSO),
+    "linear-buffer=1": ({"UDP_CKSUM", "TCP_CKSUM"}, 0),
+    "tso=1,linear-buffer=1": ({"UDP_CKSUM", "TCP_CKSUM"}, GUEST_GSO),
+    "tso=1,linear-buffer=1,ext-buffer=1": ({"UDP_CKSUM", "TCP_CKSUM", "TCP_LRO"}, ALL_GSO),
+    "tso=1,ext-buffer=1": ({"UDP_CKSUM", "TCP_CKSUM", "SCATTER", "TCP_LRO"}, ALL_GSO),
+    "tso=1,legacy-ol-flags=1": ({"SCATTER"}, ALL_GSO),
+}
+
+
+@pytest.mark.parametrize("args", OFFERS)
+def test_offloads_are_what_the_arguments_say(host, args):
+    wanted, gso = OFFERS[args]
+    _attach(host, ",".join(filter(None, [f"iface={host.folder}/offload.sock", args])))
     receive, transmit = _offloads(host, "rx"), _offloads(host, "tx")
-    assert {"VLAN_STRIP", "UDP_CKSUM", "TCP_CKSUM", "SCATTER"} <= receive
+    assert receive == wanted | {"VLAN_STRIP"}
     assert {"VLAN_INSERT", "UDP_CKSUM", "TCP_CKSUM", "IPV4_CKSUM", "MULTI_SEGS"} <= transmit
-    is_on = tso == ",tso=1"
-    assert ("TCP_LRO" in receive, {"TCP_TSO", "UDP_TSO"} <= transmit) == (is_on, is_on)
-    offered = _offered(host.folder / "offload.sock")
-    assert offered & (GUEST_GSO | HOST_GSO) == (GUEST_GSO | HOST_GSO if is_on else 0)
+    is_on = "tso=1" in args
+    assert ("TCP_TSO" in transmit, "UDP_TSO" in transmit) == (is_on, is_on)
+    assert _offered(host.folder / "offload.sock") & ALL_GSO == gso
     _detach(host)
 
 

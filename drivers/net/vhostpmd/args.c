@@ -15,19 +15,24 @@
 
 #include "vhostpmd.h"
 
-/* One key's value; `name` is the port's, for messages. 0 or -EINVAL. */
-typedef int (*arg_set_t)(const char *name, const char *key, const char *value,
-			 struct port_args *args);
+/* One key. `name` is the port's, for messages; 0 or -EINVAL. */
+struct arg {
+	const char *key;
+	int (*set)(const char *name, const struct arg *arg, const char *value,
+		   struct port_args *args);
+	size_t offset;		/* of a switch in struct port_args */
+	const char *values;	/* of a switch */
+};
 
 static int
-set_iface(const char *name, const char *key, const char *value, struct port_args *args)
+set_iface(const char *name, const struct arg *arg, const char *value, struct port_args *args)
 {
 	size_t len = strlen(value);
 
 	if (len == 0 || len > VHOSTX_PATH_MAX) {
 		PORT_LOG(ERR, name, "%s: a socket path has 1 to %d bytes, this one has %zu: "
 			 "use a shorter folder name, or a symbolic link to the folder",
-			 key, VHOSTX_PATH_MAX, len);
+			 arg->key, VHOSTX_PATH_MAX, len);
 		return -EINVAL;
 	}
 	memcpy(args->path, value, len + 1);
@@ -35,14 +40,14 @@ set_iface(const char *name, const char *key, const char *value, struct port_args
 }
 
 static int
-set_queues(const char *name, const char *key, const char *value, struct port_args *args)
+set_queues(const char *name, const struct arg *arg, const char *value, struct port_args *args)
 {
 	char *end;
 	long count = strtol(value, &end, 10);
 
 	if (end == value || *end || count < 1 || count > VHOSTX_QUEUES_MAX) {
 		PORT_LOG(ERR, name, "%s=%s: must be a number from 1 to %d",
-			 key, value, VHOSTX_QUEUES_MAX);
+			 arg->key, value, VHOSTX_QUEUES_MAX);
 		return -EINVAL;
 	}
 	args->nr_queues = (uint16_t)count;
@@ -56,56 +61,45 @@ is_switch(const char *value)
 }
 
 static int
-set_client(const char *name, const char *key, const char *value, struct port_args *args)
+set_switch(const char *name, const struct arg *arg, const char *value, struct port_args *args)
 {
 	if (!is_switch(value)) {
-		PORT_LOG(ERR, name, "%s=%s: must be 0 (we listen) or 1 (we connect)", key, value);
+		PORT_LOG(ERR, name, "%s=%s: must be %s", arg->key, value, arg->values);
 		return -EINVAL;
 	}
-	args->is_client = value[0] == '1';
-	return 0;
-}
-
-static int
-set_tso(const char *name, const char *key, const char *value, struct port_args *args)
-{
-	if (!is_switch(value)) {
-		PORT_LOG(ERR, name, "%s=%s: must be 0 or 1 (TCP packets of up to 64 KiB, "
-			 "both ways)", key, value);
-		return -EINVAL;
-	}
-	args->has_tso = value[0] == '1';
+	*(bool *)((char *)args + arg->offset) = value[0] == '1';
 	return 0;
 }
 
 /* Keys of net_vhost whose feature is not there: saying 0 is right, saying 1 must not be ignored. */
 static int
-set_off(const char *name, const char *key, const char *value, struct port_args *args)
+set_off(const char *name, const struct arg *arg, const char *value, struct port_args *args)
 {
 	(void)args;
 	if (is_switch(value) && value[0] == '0')
 		return 0;
 	if (is_switch(value))
 		PORT_LOG(ERR, name, "%s=1: this feature is not available yet: leave the key out",
-			 key);
+			 arg->key);
 	else
-		PORT_LOG(ERR, name, "%s=%s: must be 0", key, value);
+		PORT_LOG(ERR, name, "%s=%s: must be 0", arg->key, value);
 	return -EINVAL;
 }
 
-static const struct {
-	const char *key;
-	arg_set_t set;
-} known[] = {
-	{ "iface", set_iface },
-	{ "queues", set_queues },
-	{ "client", set_client },
-	{ "tso", set_tso },
-	{ "iommu-support", set_off },
-	{ "postcopy-support", set_off },
-	{ "linear-buffer", set_off },
-	{ "ext-buffer", set_off },
-	{ "legacy-ol-flags", set_off },
+#define SWITCH(key, member, values) \
+	{ key, set_switch, offsetof(struct port_args, member), values }
+
+static const struct arg known[] = {
+	{ .key = "iface", .set = set_iface },
+	{ .key = "queues", .set = set_queues },
+	SWITCH("client", is_client, "0 (we listen) or 1 (we connect)"),
+	SWITCH("tso", has_tso, "0 or 1 (TCP and UDP packets of up to 64 KiB, both ways)"),
+	SWITCH("linear-buffer", is_linear, "0 or 1 (a packet that spans mbufs is dropped)"),
+	SWITCH("ext-buffer", has_ext_buffers, "0 or 1 (a long packet gets a buffer of its own)"),
+	SWITCH("legacy-ol-flags", has_legacy_flags,
+	       "0 or 1 (received packets carry requests, RTE_MBUF_F_TX_*)"),
+	{ .key = "iommu-support", .set = set_off },
+	{ .key = "postcopy-support", .set = set_off },
 };
 
 static int
@@ -113,7 +107,7 @@ set_one(const char *name, const struct rte_kvargs_pair *pair, struct port_args *
 {
 	for (unsigned int i = 0; i < RTE_DIM(known); i++)
 		if (strcmp(known[i].key, pair->key) == 0)
-			return known[i].set(name, pair->key, pair->value ? pair->value : "", args);
+			return known[i].set(name, &known[i], pair->value ? pair->value : "", args);
 	PORT_LOG(ERR, name, "\"%s\" is not an argument of this driver; valid are: " VHOSTX_PARAMS,
 		 pair->key);
 	return -EINVAL;

@@ -20,8 +20,7 @@
 #define PUSH_OFFLOADS	(RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | \
 			 RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | \
 			 RTE_ETH_TX_OFFLOAD_VLAN_INSERT)
-#define PULL_OFFLOADS	(RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_UDP_CKSUM | \
-			 RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_VLAN_STRIP)
+#define PUSH_SEGMENTATION (RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_UDP_TSO)
 
 RTE_LOG_REGISTER_DEFAULT(vhostx_logtype, NOTICE)
 
@@ -73,6 +72,34 @@ port_close(struct rte_eth_dev *dev)
 	return 0;
 }
 
+/* Packets for which there is no room would only be dropped. */
+static bool
+takes_long_packets(const struct port_args *args)
+{
+	return args->has_tso && (!args->is_linear || args->has_ext_buffers);
+}
+
+/* Requests are not what a receiver looks for: with legacy flags there is nothing to look for. */
+static uint64_t
+pull_offloads(const struct port_args *args)
+{
+	uint64_t offloads = RTE_ETH_RX_OFFLOAD_VLAN_STRIP;
+
+	if (!args->is_linear)
+		offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
+	if (!args->has_legacy_flags)
+		offloads |= VHOSTX_RX_CSUMS;
+	if (!args->has_legacy_flags && takes_long_packets(args))
+		offloads |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
+	return offloads;
+}
+
+static uint64_t
+push_offloads(const struct port_args *args)
+{
+	return PUSH_OFFLOADS | (args->has_tso ? PUSH_SEGMENTATION : 0);
+}
+
 static int
 port_infos(struct rte_eth_dev *dev, struct rte_eth_dev_info *infos)
 {
@@ -86,13 +113,10 @@ port_infos(struct rte_eth_dev *dev, struct rte_eth_dev_info *infos)
 	infos->max_mtu = UINT16_MAX;
 	infos->min_rx_bufsize = RTE_ETHER_MIN_LEN;
 	infos->speed_capa = RTE_ETH_LINK_SPEED_10G;
-	infos->rx_offload_capa = PULL_OFFLOADS;
-	infos->tx_offload_capa = PUSH_OFFLOADS;
-	if (port->args.has_tso) {
-		infos->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
-		infos->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_UDP_TSO;
+	infos->rx_offload_capa = pull_offloads(&port->args);
+	infos->tx_offload_capa = push_offloads(&port->args);
+	if (infos->rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_LRO)
 		infos->max_lro_pkt_size = VHOSTX_FRAME_MAX;
-	}
 	infos->rx_queue_offload_capa = infos->rx_offload_capa;
 	infos->tx_queue_offload_capa = infos->tx_offload_capa;
 	return 0;
@@ -123,7 +147,7 @@ accept_mtu(struct rte_eth_dev *dev, uint16_t mtu)
 	return 0;
 }
 
-/* Packets are not parsed. */
+/* Packets are not parsed, but for those that the guest wants cut. */
 static const uint32_t *
 supported_ptypes(struct rte_eth_dev *dev)
 {
@@ -211,6 +235,15 @@ port_fill(struct rte_eth_dev *dev, const struct port_args *args)
 	dev->rx_queue_count = vhostx_rx_queue_count;
 }
 
+/* What the guest is not offered. */
+static uint64_t
+features_off(const struct port_args *args)
+{
+	if (!args->has_tso)
+		return VHC_NET_FEATURES_GSO;
+	return takes_long_packets(args) ? 0 : VHC_NET_FEATURES_HOST_GSO;
+}
+
 /* 0, or -errno with nothing left behind but what port_fill() made. */
 static int
 server_start(struct port *port)
@@ -221,7 +254,7 @@ server_start(struct port *port)
 		.role = port->args.is_client ? VHC_ROLE_CLIENT : VHC_ROLE_SERVER,
 		.nr_rings = (uint16_t)(2 * port->args.nr_queues),
 		.cls = vhc_net_class(),
-		.features_off = port->args.has_tso ? 0 : VHC_NET_FEATURES_GSO,
+		.features_off = features_off(&port->args),
 		.ops = &vhostx_device_ops,
 		.ops_arg = port,
 	};

@@ -17,15 +17,13 @@
 
 #include "vhostpmd.h"
 
-#define CSUM_OFFLOADS	(RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
-
 /* An application that asked for one of them only would not look at the other's flags. */
 static bool
 wants_csum_flags(const struct rte_eth_dev *dev, const struct rte_eth_rxconf *conf)
 {
 	uint64_t offloads = conf->offloads | dev->data->dev_conf.rxmode.offloads;
 
-	return (offloads & CSUM_OFFLOADS) == CSUM_OFFLOADS;
+	return (offloads & VHOSTX_RX_CSUMS) == VHOSTX_RX_CSUMS;
 }
 
 /* For the queues that are set up; the others will look by themselves. */
@@ -53,6 +51,9 @@ vhostx_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
 		.pool = pool,
 		.port = dev->data->port_id,
 		.csum_flags = wants_csum_flags(dev, conf),
+		.legacy_flags = port->args.has_legacy_flags,
+		.linear = port->args.is_linear,
+		.ext_buffers = port->args.has_ext_buffers,
 	};
 	int rc = vhc_net_pull_setup(q, &pull);
 
@@ -69,7 +70,8 @@ vhostx_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
 			   RTE_ETH_RX_OFFLOAD_VLAN_STRIP);
 	port->pools[queue] = pool;
 	dev->data->rx_queues[queue] = q;
-	dev->data->scattered_rx = 1;	/* a packet may always be larger than a buffer */
+	/* A packet may always be larger than a buffer. */
+	dev->data->scattered_rx = !port->args.is_linear;
 	return 0;
 }
 

@@ -46,7 +46,7 @@ static const struct counter {
 	{ "gso_packets", NET(gso), ON_BOTH },
 	{ "sw_gso_packets", NET(sw_gso), ON_TX },
 	{ "mbuf_alloc_failed", NET(no_mbuf), ON_RX },
-	{ "too_long_packets", NET(too_long), ON_TX },
+	{ "too_long_packets", NET(too_long), ON_BOTH },
 	{ "bad_offload_packets", NET(bad_offload), ON_TX },
 	{ "ring_full_bursts", NET(ring_full), ON_TX },
 };
@@ -74,7 +74,7 @@ totals_of(const struct port *port, uint16_t ring)
 	return (struct ring_totals){
 		.packets = net.packets,
 		.bytes = net.bytes,
-		.errors = ring & 1 ? nr_faults_of(q) : net.too_long + net.bad_offload,
+		.errors = net.too_long + (ring & 1 ? nr_faults_of(q) : net.bad_offload),
 		.no_mbuf = net.no_mbuf,
 	};
 }

@@ -23,10 +23,13 @@
 #define VHOSTX_PATH_MAX		107	/* sockaddr_un, less the final zero */
 #define VHOSTX_FRAME_MAX	(UINT16_MAX + 14 + 4)	/* an IP packet, Ethernet, a VLAN tag */
 
+/* Received packets say what is known of their checksums. */
+#define VHOSTX_RX_CSUMS		(RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
+
 /* Shown by dpdk-pmdinfo.py and by every message about a wrong argument. */
 #define VHOSTX_PARAMS \
-	"iface=<path> queues=<1-128> client=<0|1> tso=<0|1> iommu-support=<0> " \
-	"postcopy-support=<0> linear-buffer=<0> ext-buffer=<0> legacy-ol-flags=<0>"
+	"iface=<path> queues=<1-128> client=<0|1> tso=<0|1> linear-buffer=<0|1> " \
+	"ext-buffer=<0|1> legacy-ol-flags=<0|1> iommu-support=<0> postcopy-support=<0>"
 
 extern int vhostx_logtype;
 
@@ -41,6 +44,9 @@ struct port_args {
 	uint16_t nr_queues;
 	bool is_client;
 	bool has_tso;
+	bool is_linear;
+	bool has_ext_buffers;
+	bool has_legacy_flags;
 };
 
 /* The part of a ring's counters that `struct rte_eth_stats` has room for. */
