@@ -1,45 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """After a migration the front-end asks us to announce the guest: the application gets the frame."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 from e2e_rig import back_end, pcap_vdev
 from lab import paths, pcap
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "wire"))
-
-from driver import Driver  # noqa: E402  (needs the path above)
-from frontend import FrontEnd, Request  # noqa: E402
+from wire_guest import Request, guest
 
 MAC = bytes.fromhex("525400abcdef")
 RARP = (b"\xff" * 6 + MAC + bytes.fromhex("8035" "0001080006040003") + MAC + bytes(4) + MAC).ljust(60, b"\0")
 
 
-@pytest.fixture
-def guest(folder):
-    """guest() is a driver on the port, which runs."""
-    made = []
-
-    def _guest() -> Driver:
-        made.append(Driver(FrontEnd.connect(folder / "sock")).start())
-        return made[-1]
-
-    yield _guest
-    for driver in made:
-        driver.close()
-
-
 @pytest.mark.usefixtures("ours_only")
-def test_the_application_gets_each_announcement(folder, guest):
+def test_the_application_gets_each_announcement(folder):
     """Forwarded to a file, so that its bytes can be looked at."""
     nothing, out = folder / "in.pcap", folder / "out.pcap"
     pcap.write(nothing, [])
     vdevs = [paths.vhost_vdev(0, folder / "sock"), pcap_vdev(0, [nothing], [out])]
-    with back_end(folder, *vdevs) as back:
-        driver = guest()
+    with back_end(folder, *vdevs) as back, guest(folder / "sock") as driver:
         back.wait_link(0)
         back.start()
         for nr in range(1, 4):
