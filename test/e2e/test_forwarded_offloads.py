@@ -2,10 +2,12 @@
 """legacy-ol-flags: a switch that only passes mbufs on (testpmd's io) hands requests from guest to guest."""
 
 import struct
+import time
 
 import pytest
 
 from e2e_rig import back_end
+from lab import guest as vm
 from lab import paths
 from wire_guest import HEADER, guest
 
@@ -15,6 +17,9 @@ TCPV4, UFO, USO = 1, 3, 5
 CSUM, GUEST_CSUM = 0, 1
 GUEST_BITS, HOST_BITS = (7, 10, 54), (11, 14, 56)  # TSO4, UFO, USO
 L4_AT, SEG = 34, 1000
+SENDER_MAC, RECEIVER_MAC = bytes.fromhex("02000000000a"), bytes.fromhex("525400000901")
+SENDER_IP, RECEIVER_IP = bytes([10, 9, 0, 2]), bytes([10, 9, 0, 1])  # the receiver's are lab.guest's
+ARP, ICMP, UNREACHABLE = b"\x08\x06", 1, b"\x03\x03"
 PAYLOAD = bytes((at * 13 + 5) & 0xFF for at in range(4321))
 
 KINDS = {"tso": (TCP, TCPV4), "ufo": (UDP, UFO), "uso": (UDP, USO)}
@@ -44,9 +49,9 @@ def _field(proto: int) -> int:
 def _frame(proto: int) -> bytes:
     """As a guest makes it that leaves checksum and segments to others."""
     l4 = _l4_header(proto) + PAYLOAD
-    ip = struct.pack(">BBHHHBBHII", 0x45, 0, 20 + len(l4), 42, 0, 64, proto, 0, 0x0A000001, 0x0A000002)
+    ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(l4), 42, 0, 64, proto, 0) + SENDER_IP + RECEIVER_IP
     ip = ip[:10] + struct.pack(">H", ~_sum(ip) & 0xFFFF) + ip[12:]
-    frame = bytearray(bytes.fromhex("02000000000b" "02000000000a" "0800") + ip + l4)
+    frame = bytearray(RECEIVER_MAC + SENDER_MAC + b"\x08\x00" + ip + l4)
     struct.pack_into(">H", frame, _field(proto), _pseudo(ip, len(l4)))
     return bytes(frame)
 
@@ -117,3 +122,52 @@ def test_from_guest_to_guest(folder, kind, takes):
             _check_fragments(_receive_parts(receive, 5))
         else:
             _check_segments(proto, _receive_parts(receive, 5))
+
+
+# -- a kernel's opinion -----------------------------------------------------------------------------
+
+
+def _answer_arp(driver, frame: bytes) -> None:
+    if frame[12:14] == ARP and frame[20:22] == b"\0\1" and frame[38:42] == SENDER_IP:
+        driver.rings[1].send(RECEIVER_MAC + SENDER_MAC + frame[12:20] + b"\0\2" + SENDER_MAC + SENDER_IP
+                             + frame[22:32] + bytes(18))
+
+
+def _wait_unreachable(driver, seconds: float = 20) -> bytes:
+    """What the kernel quotes of a datagram that it took, but has nobody for: from the IP header on."""
+    deadline = time.monotonic() + seconds
+    while True:
+        _, frame = driver.rings[0].receive(max(deadline - time.monotonic(), 0))
+        if frame[12:14] == b"\x08\x00" and frame[23] == ICMP and frame[L4_AT:L4_AT + 2] == UNREACHABLE:
+            return frame[L4_AT + 8:]
+        _answer_arp(driver, frame)
+
+
+@pytest.mark.usefixtures("ours_only")
+@pytest.mark.parametrize("takes", [True, False], ids=["taken", "cut"])
+@pytest.mark.parametrize("kind", ["ufo", "uso"])
+def test_a_kernel_finds_them_right(folder, kind, takes):
+    """It answers to datagrams for a closed port only if they are whole, and their checksums right.
+
+    Linux 6.1 takes UFO, in one piece or in fragments; USO is cut in either case.
+    """
+    missing = vm.what_is_missing()
+    if missing:
+        pytest.skip(missing)
+    vm.make_image()
+    vdevs = [paths.vhost_vdev(0, folder / "sock0", tso=1, legacy_ol_flags=1),
+             paths.vhost_vdev(1, folder / "sock1", tso=int(takes))]
+    with back_end(folder, *vdevs) as back, \
+         guest(folder / "sock0", CSUM, *HOST_BITS) as sender, \
+         vm.Guest("receiver", folder / "sock1", folder=folder) as receiver:
+        assert receiver.has_feature(GUEST_BITS[1]) == takes
+        back.wait_link(1)
+        back.start()
+        sender.rings[0].post(200)
+        sender.rings[1].send(_frame(UDP), _request(*KINDS[kind]))
+        quoted = _wait_unreachable(sender)
+        length = SEG if kind == "uso" else len(PAYLOAD)
+        assert struct.unpack_from(">H", quoted, 20 + 4) == (8 + length,)
+        moved = back.xstats(1)
+        is_whole = takes and kind == "ufo"
+        assert (moved["tx_q0_gso_packets"], moved["tx_q0_sw_gso_packets"]) == (int(is_whole), int(not is_whole))

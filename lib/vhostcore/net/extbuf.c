@@ -23,7 +23,7 @@ extbuf_free(void *bytes, void *extbuf)
 	rte_free(extbuf);
 }
 
-/* An mbuf counts its buffer's bytes in 16 bits: the longest frames get less headroom, or no buffer. */
+/* An mbuf counts its buffer's bytes in 16 bits: the longest frames get less headroom, or none. */
 bool
 vhc_net_extbuf_attach(struct rte_mbuf *m, uint32_t len)
 {
