@@ -5,6 +5,7 @@
 #define _GNU_SOURCE 1
 
 #include <poll.h>
+#include <pthread.h>
 
 #include "model/packet.h"
 
@@ -182,6 +183,50 @@ test_wakes_who_sleeps(void)
 	net_rig_close(&rig);
 }
 
+/* ---- while a poller runs -------------------------------------------------------------------- */
+
+static bool stop;
+
+/* Every frame is one of the two announcements; returns how many came. */
+static void *
+poll_frames(void *arg)
+{
+	uint32_t *nr_frames = arg;
+	struct rte_mbuf *m;
+
+	while (!ld_acquire(&stop)) {
+		if (vhc_net_pull(rig.pull, &m, 1) == 0)
+			continue;
+		take_rarp(m, *rte_pktmbuf_mtod_offset(m, uint8_t *, 6) == mac[0] ? mac : other_mac);
+		(*nr_frames)++;
+	}
+	return NULL;
+}
+
+/* One that was repeated before it was heard is heard once; none is lost, none is torn. */
+static void
+test_announced_to_a_poller_that_runs(void)
+{
+	uint32_t nr_frames = 0, nr_announced = 0;
+	struct rte_mbuf *m;
+	pthread_t poller;
+
+	net_rig_open(&rig, &modern);
+	st_release(&stop, false);
+	CHECK_EQ(pthread_create(&poller, NULL, poll_frames, &nr_frames), 0);
+	for (; nr_announced < 3000; nr_announced++) {
+		announce(nr_announced & 1 ? mac : other_mac);
+		usleep(nr_announced % 64 ? 0 : 1000);
+	}
+	usleep(1000);
+	st_release(&stop, true);
+	CHECK_EQ(pthread_join(poller, NULL), 0);
+	nr_frames += vhc_net_pull(rig.pull, &m, 1) ? (take_rarp(m, mac), 1) : 0;
+	CHECK(nr_frames >= nr_announced / 64 && nr_frames <= nr_announced);
+	CHECK(!net_queue_of(rig.pull)->announces);
+	net_rig_close(&rig);
+}
+
 static const struct test tests[] = {
 	TEST(test_one_frame_before_all_others),
 	TEST(test_bursts_that_are_too_small),
@@ -190,6 +235,7 @@ static const struct test tests[] = {
 	TEST(test_survives_a_restart_but_no_reset),
 	TEST(test_tags_are_still_stripped),
 	TEST(test_wakes_who_sleeps),
+	TEST(test_announced_to_a_poller_that_runs),
 };
 
 int
