@@ -278,7 +278,8 @@ pull_chain(struct net_queue *nq, const struct chain *c, struct rte_mbuf **mbuf)
 	}
 	chain_copy_out(&pos, &hdr, nq->hdr_len);
 	result = pull_frame(nq, &pos, c->read_len - nq->hdr_len, mbuf);
-	if (result != PULL_DONE || !nq->csum || !hdr_asks(&hdr) || pull_obey(nq, &hdr, *mbuf))
+	if (result != PULL_DONE || !nq->csum || !(hdr.flags | hdr.gso_type) ||
+	    pull_obey(nq, &hdr, *mbuf))
 		return result;
 	rte_pktmbuf_free(*mbuf);
 	*mbuf = NULL;
