@@ -17,6 +17,18 @@ driver_array(size_t nr, size_t len)
 	return array;
 }
 
+/* Shuffled: chains must not happen to be neighbours in the table. */
+static void
+fill_free(struct driver *d, bool shuffled)
+{
+	for (uint16_t i = 0; i < d->size; i++) {
+		uint32_t other = shuffled ? random_below(i + 1u) : i;
+
+		d->free[i] = d->free[other];
+		d->free[other] = i;
+	}
+}
+
 void
 driver_init(struct driver *d, struct guest *g, uint64_t at, const struct driver_conf *conf)
 {
@@ -32,13 +44,7 @@ driver_init(struct driver *d, struct guest *g, uint64_t at, const struct driver_
 	d->free = driver_array(d->size, sizeof(*d->free));
 	d->chain_len = driver_array(d->size, sizeof(*d->chain_len));
 	d->order = driver_array(d->size, sizeof(*d->order));
-	/* Shuffled: chains must not happen to be neighbours in the table. */
-	for (uint16_t i = 0; i < d->size; i++) {
-		uint32_t other = random_below(i + 1u);
-
-		d->free[i] = d->free[other];
-		d->free[other] = i;
-	}
+	fill_free(d, !conf->in_sequence);
 	d->half->init(d, at, conf->first);
 }
 

@@ -33,6 +33,7 @@ struct driver_conf {
 	uint16_t first;		/* split: both indices; packed: slot, bit 15 the wrap counters */
 	bool event_idx;
 	bool in_order;
+	bool in_sequence;	/* chains begin as neighbours in the table, as drivers' do */
 };
 
 /* A packed ring as it is after a reset: slot 0, both wrap counters 1. */

@@ -109,14 +109,13 @@ peer_connect(const char *path)
 	return fd;
 }
 
-/* Bytes, with `nr_fds` fresh descriptors if that is not 0. */
+/* Bytes, with `nr_fds` descriptors if that is not 0. */
 static inline void
-peer_send(int sock, const void *bytes, size_t len, unsigned int nr_fds)
+peer_send_fds(int sock, const void *bytes, size_t len, const int *fds, unsigned int nr_fds)
 {
 	char control[CMSG_SPACE(PEER_FDS_MAX * sizeof(int))] __attribute__((aligned(16))) = { 0 };
 	struct iovec part = { (void *)(uintptr_t)bytes, len };
 	struct msghdr mh = { .msg_iov = &part, .msg_iovlen = 1 };
-	int fd = -1;
 
 	CHECK(nr_fds <= PEER_FDS_MAX);
 	if (nr_fds) {
@@ -127,30 +126,52 @@ peer_send(int sock, const void *bytes, size_t len, unsigned int nr_fds)
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(nr_fds * sizeof(int));
-		fd = eventfd(0, EFD_CLOEXEC);
-		CHECK(fd >= 0);
-		for (unsigned int i = 0; i < nr_fds; i++)
-			memcpy(CMSG_DATA(c) + i * sizeof(int), &fd, sizeof(fd));
+		memcpy(CMSG_DATA(c), fds, nr_fds * sizeof(int));
 	}
 	CHECK_EQ(sendmsg(sock, &mh, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+/* The same with fresh descriptors. */
+static inline void
+peer_send(int sock, const void *bytes, size_t len, unsigned int nr_fds)
+{
+	int fds[PEER_FDS_MAX] = { 0 };
+	int fd = nr_fds ? eventfd(0, EFD_CLOEXEC) : -1;
+
+	CHECK(nr_fds <= PEER_FDS_MAX);
+	CHECK(!nr_fds || fd >= 0);
+	for (unsigned int i = 0; i < nr_fds; i++)
+		fds[i] = fd;
+	peer_send_fds(sock, bytes, len, fds, nr_fds);
 	if (fd >= 0)
 		close(fd);
 }
 
-/* A whole message. */
+struct peer_message {
+	struct vhost_user_header header;
+	uint8_t payload[sizeof(union vhost_user_payload)];
+};
+
+/* NULL: a payload of zeros. */
+static inline struct peer_message
+peer_message(uint32_t request, uint32_t flags, const void *payload, uint32_t size)
+{
+	struct peer_message m = { .header = { request, flags, size } };
+
+	CHECK(size <= sizeof(m.payload));
+	if (payload)
+		memcpy(m.payload, payload, size);
+	return m;
+}
+
+/* A whole message with fresh descriptors. */
 static inline void
 peer_request(int sock, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
 	     unsigned int nr_fds)
 {
-	uint8_t bytes[sizeof(struct vhost_user_header) + sizeof(union vhost_user_payload)];
-	struct vhost_user_header header = { request, flags, size };
+	struct peer_message m = peer_message(request, flags, payload, size);
 
-	CHECK(size <= sizeof(union vhost_user_payload));
-	memcpy(bytes, &header, sizeof(header));
-	memset(bytes + sizeof(header), 0, size);
-	if (payload)
-		memcpy(bytes + sizeof(header), payload, size);
-	peer_send(sock, bytes, sizeof(header) + size, nr_fds);
+	peer_send(sock, &m, sizeof(m.header) + size, nr_fds);
 }
 
 /* Becomes readable (or ends) within `ms`. */

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * frontend.c - say all that a back-end must hear, in the order QEMU does.
+ */
+#include "frontend.h"
+
+#include "device.h"
+#include "unit/peer.h"
+
+void
+frontend_init(struct frontend *f, const struct frontend_conf *conf)
+{
+	const struct driver_conf rings = {
+		.kind = conf->features & BIT64(VIRTIO_F_RING_PACKED_BIT) ? RING_PACKED : RING_SPLIT,
+		.size = conf->ring_size,
+		.first = conf->features & BIT64(VIRTIO_F_RING_PACKED_BIT) ? DRIVER_PACKED_FRESH : 0,
+		.in_order = conf->features & BIT64(VIRTIO_F_IN_ORDER_BIT),
+		.in_sequence = true,
+	};
+	const uint64_t at = FRONTEND_AT + conf->rings_at;
+
+	*f = (struct frontend){ .conf = *conf, .sock = -1 };
+	f->guest.parts[GUEST_LOW] = (struct guest_part){
+		.at = FRONTEND_AT, .len = conf->memory_len, .mine = conf->memory,
+	};
+	driver_init(&f->tx, &f->guest, at, &rings);
+	driver_init(&f->rx, &f->guest, at + FRONTEND_RINGS_LEN / 2, &rings);
+}
+
+void
+frontend_fini(struct frontend *f)
+{
+	frontend_disconnect(f);
+	driver_fini(&f->tx);
+	driver_fini(&f->rx);
+}
+
+/* ---- messages ------------------------------------------------------------------------------- */
+
+static void
+say(struct frontend *f, uint32_t request, const void *payload, uint32_t size)
+{
+	peer_request(f->sock, request, VHOST_USER_VERSION, payload, size, 0);
+}
+
+static void
+say_u64(struct frontend *f, uint32_t request, uint64_t value)
+{
+	say(f, request, &value, sizeof(value));
+}
+
+static void
+say_of_ring(struct frontend *f, uint32_t request, uint32_t index, uint32_t num)
+{
+	const struct vhost_vring_state state = { index, num };
+
+	say(f, request, &state, sizeof(state));
+}
+
+static uint64_t
+ask_u64(struct frontend *f, uint32_t request)
+{
+	struct {
+		struct vhost_user_header header;
+		uint64_t value;
+	} __attribute__((packed)) reply;
+
+	say(f, request, NULL, 0);
+	CHECK_EQ(recv(f->sock, &reply, sizeof(reply), MSG_WAITALL), sizeof(reply));
+	CHECK_EQ(reply.header.request, request);
+	return reply.value;
+}
+
+static void
+share_memory(struct frontend *f)
+{
+	const struct vhost_user_mem_table table = {
+		.nregions = 1,
+		.regions[0] = {
+			.guest_phys_addr = FRONTEND_AT,
+			.memory_size = f->conf.memory_len,
+			.userspace_addr = GUEST_USER(FRONTEND_AT),
+			.mmap_offset = f->conf.file_offset,
+		},
+	};
+	const uint32_t size = offsetof(struct vhost_user_mem_table, regions[1]);
+	const struct peer_message m = peer_message(VHOST_USER_SET_MEM_TABLE, VHOST_USER_VERSION,
+						   &table, size);
+
+	peer_send_fds(f->sock, &m, sizeof(m.header) + size, &f->conf.memory_fd, 1);
+}
+
+/* With an eventfd of its own for each purpose, which only the back-end keeps: nobody waits. */
+static void
+say_eventfd(struct frontend *f, uint32_t request, uint64_t index)
+{
+	peer_request(f->sock, request, VHOST_USER_VERSION, &index, sizeof(index), 1);
+}
+
+static void
+start_ring(struct frontend *f, const struct driver *d, uint32_t index)
+{
+	const struct ring_claim claim = driver_claim(d, false);
+	const struct vhost_vring_addr addr = {
+		.index = index,
+		.desc_user_addr = claim.desc.v,
+		.used_user_addr = claim.used.v,
+		.avail_user_addr = claim.avail.v,
+	};
+
+	say_of_ring(f, VHOST_USER_SET_VRING_NUM, index, d->size);
+	say_of_ring(f, VHOST_USER_SET_VRING_BASE, index, driver_base(d));
+	say(f, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr));
+	say_eventfd(f, VHOST_USER_SET_VRING_KICK, index);
+	say_eventfd(f, VHOST_USER_SET_VRING_CALL, index);
+}
+
+void
+frontend_connect(struct frontend *f, const char *path)
+{
+	const uint64_t features = f->conf.features | BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT);
+
+	f->sock = peer_connect(path);
+	CHECK_EQ(features & ~ask_u64(f, VHOST_USER_GET_FEATURES), 0);
+	ask_u64(f, VHOST_USER_GET_PROTOCOL_FEATURES);
+	say_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES, 0);
+	say(f, VHOST_USER_SET_OWNER, NULL, 0);
+	say_u64(f, VHOST_USER_SET_FEATURES, features);
+	share_memory(f);
+	start_ring(f, &f->rx, 0);
+	start_ring(f, &f->tx, 1);
+	for (uint32_t index = 0; index < 2; index++)
+		say_of_ring(f, VHOST_USER_SET_VRING_ENABLE, index, 1);
+	/* Messages are handled in order: this answer comes after all of them. */
+	ask_u64(f, VHOST_USER_GET_FEATURES);
+}
+
+void
+frontend_disconnect(struct frontend *f)
+{
+	if (f->sock >= 0)
+		close(f->sock);
+	f->sock = -1;
+}
