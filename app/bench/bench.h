@@ -23,6 +23,8 @@
 #define BENCH_MAX_ROUNDS 1000
 #define BENCH_MAX_PORTS 14	/* pairs; a distribution's DPDK has room for 32 ports */
 #define BENCH_MAX_QUEUES 4
+#define BENCH_MAX_DEVICES 1024	/* of the library, without ports */
+#define BENCH_GUEST_LEN (UINT64_C(2) << 20)	/* memory of one's front-end */
 #define BENCH_KINDS 3
 
 /* Whom a round is taken of; the floor is no driver, it is the least work that moves the bytes. */
@@ -33,6 +35,7 @@ struct bench_path {
 	const char *name;
 	const char *virtio_args;
 	uint64_t rx_offloads;	/* of the front-end's port: some choose its receive function */
+	uint64_t features;	/* what the same front-end and a back-end agree on */
 };
 
 /*
@@ -81,14 +84,20 @@ struct bench_sample {
 	double value[BENCH_KINDS];
 };
 
-struct bench_mode {
+/* What a figure is of. */
+struct bench_kind {
 	const char *name;
 	const char *unit;
-	const char *kinds[BENCH_KINDS];
+};
+
+struct bench_mode {
+	const char *name;
+	struct bench_kind kinds[BENCH_KINDS];
 	bool more_is_better;
 	bool has_sizes;
 	bool has_floor;
 	bool in_blocks;		/* both drivers at once would need too many ports */
+	bool on_library;	/* devices without ports; the floor instead of a peer */
 	unsigned int nr_lcores;
 	int (*round)(const struct bench_side *side, const struct bench_shot *shot,
 		     struct bench_sample *sample);
@@ -96,18 +105,19 @@ struct bench_mode {
 
 struct bench_options {
 	const struct bench_mode *mode;
-	const char *drivers[2];			/* DRIVER[:ARG=VALUE...], the peer first */
+	const char *drivers[2];	/* DRIVER[:ARG=VALUE...], the peer first; NULL: there is none */
 	const struct bench_path *paths[BENCH_MAX_LIST];
 	unsigned int nr_paths;
 	unsigned int sizes[BENCH_MAX_LIST];
 	unsigned int nr_sizes;
 	unsigned int queues[BENCH_MAX_LIST];
 	unsigned int nr_queues;
-	unsigned int ports[BENCH_MAX_LIST];
+	unsigned int ports[BENCH_MAX_LIST];	/* or devices of the library */
 	unsigned int nr_ports;
 	unsigned int nr_rounds;
 	unsigned int nr_bursts;			/* in a round */
 	unsigned int millis;			/* of a stretch of --loop */
+	bool matrix;
 	bool hugepages;
 	const char *json;
 	const char *csv;
@@ -122,13 +132,13 @@ struct bench_row {
 	unsigned int nr_ports;
 };
 
-/* What came out: medians, and half of the middle half as a share of the median. */
+/* What came out: medians, and half of the middle half as a share of the median. 0: nothing. */
 struct bench_figure {
 	double median[BENCH_WHO];
 	double spread[BENCH_WHO];
 	double ratio;				/* how many times better we are, by rounds */
 	double ratio_spread;
-	double distance;			/* floor / ours; 0: there is no floor */
+	double distance;			/* floor / ours */
 };
 
 /* pair.c; what returns int gives 0, or -1 after a sentence on stderr */
@@ -155,6 +165,14 @@ int bench_floor_open(void);
 void bench_floor_close(void);
 int bench_floor_round(const struct bench_shot *shot, struct bench_sample *sample);
 
+/* devices.c: the library's devices, and as many bare rings */
+int bench_library_start(const struct bench_options *o);
+void bench_library_stop(void);
+int bench_library_open(const struct bench_row *row);
+void bench_library_close(void);
+int bench_library_round(enum bench_who who, const struct bench_shot *shot,
+			struct bench_sample *sample);
+
 /* options.c, environment.c */
 int bench_parse(int argc, char **argv, struct bench_options *o);
 void bench_print_usage(FILE *to);
@@ -167,7 +185,10 @@ struct bench_figure bench_figure_of(const struct bench_sample (*samples)[BENCH_W
 
 /* report.c */
 int bench_report_open(const struct bench_options *o, int argc, char **argv);
-void bench_report_row(const struct bench_row *row, const char *kind, const struct bench_figure *f);
+void bench_report_plan(unsigned int nr_measurements);
+void bench_report_row(const struct bench_row *row, const struct bench_kind *kind,
+		      const struct bench_figure *f);
+void bench_report_measured(void);
 void bench_report_progress(const struct bench_row *row, unsigned int nr_done, unsigned int nr);
 int bench_report_close(void);
 

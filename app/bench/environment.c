@@ -71,12 +71,23 @@ megabytes_needed(const struct bench_options *o)
 {
 	unsigned int nr_queues = 1, nr_pairs = 3, mb;
 
+	if (o->mode->on_library)
+		return LEAST_MB;
 	for (unsigned int i = 0; i < o->nr_queues; i++)
 		nr_queues = RTE_MAX(nr_queues, o->queues[i]);
 	for (unsigned int i = 0; i < o->nr_ports; i++)
 		nr_pairs = RTE_MAX(nr_pairs, o->ports[i]);
 	mb = 192 + nr_pairs * 8 * (2 + nr_queues);
 	return RTE_MAX(mb, LEAST_MB);
+}
+
+/* Of 2 MB, beside EAL's: guests of the library's devices, and as many of the floor's. */
+static unsigned int
+pages_of_guests(const struct bench_options *o)
+{
+	if (!o->mode->on_library)
+		return 0;
+	return o->ports[o->nr_ports - 1] * 2 * (unsigned int)(BENCH_GUEST_LEN >> 21);
 }
 
 static unsigned int
@@ -98,7 +109,7 @@ static int
 add_memory(struct command *command, const struct bench_options *o)
 {
 	static char word[32];
-	unsigned int mb = megabytes_needed(o), nr_pages = mb / 2;
+	unsigned int mb = megabytes_needed(o), nr_pages = mb / 2 + pages_of_guests(o);
 
 	snprintf(word, sizeof(word), "-m%u", mb);
 	add(command, word);

@@ -55,7 +55,8 @@ bench_figure_of(const struct bench_sample (*samples)[BENCH_WHO], unsigned int nr
 			values[i] = samples[i][who].value[kind];
 		f.median[who] = median(values, nr, &f.spread[who]);
 	}
-	f.ratio = median_quotient(samples, nr, kind, above, below, &f.ratio_spread);
+	if (f.median[BENCH_PEER] > 0)
+		f.ratio = median_quotient(samples, nr, kind, above, below, &f.ratio_spread);
 	if (f.median[BENCH_FLOOR] > 0)
 		f.distance = median_quotient(samples, nr, kind, BENCH_FLOOR, BENCH_OURS, &ignored);
 	return f;

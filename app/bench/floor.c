@@ -7,13 +7,8 @@
  * Runs on: the main thread, in rounds between those of the drivers.
  */
 #include "bench.h"
+#include "floor.h"
 
-#include <string.h>
-
-#include <rte_mbuf.h>
-#include <rte_memcpy.h>
-
-#define SHORT_COPY 256
 #define SLOT_MASK (BENCH_RING_ENTRIES - 1)
 
 struct used_entry {
@@ -36,31 +31,6 @@ struct floor_ring {
 static struct bench_pools pools;
 static struct floor_ring pulled, pushed;
 
-/* The C library knows the CPU's best way for many bytes, inline code is ahead for few. */
-static inline void
-copy(void *to, const void *from, uint32_t size)
-{
-	if (size <= SHORT_COPY)
-		rte_memcpy(to, from, size);
-	else
-		memcpy(to, from, size);
-}
-
-/* All of a buffer, while the one before it is copied. */
-static inline void
-fetch(const char *bytes, uint32_t size)
-{
-	for (uint32_t at = 0; at < size; at += RTE_CACHE_LINE_SIZE)
-		__builtin_prefetch(bytes + at, 1);
-}
-
-/* Where the frame of an mbuf begins, without a look at it. */
-static inline char *
-frame_of(struct rte_mbuf *m)
-{
-	return (char *)(m + 1) + RTE_PKTMBUF_HEADROOM;
-}
-
 static inline void
 publish(struct floor_ring *ring)
 {
@@ -76,19 +46,14 @@ floor_pull(struct rte_mbuf **mbufs, uint32_t size)
 	for (unsigned int i = 0; i < BENCH_BURST; i++) {
 		const char *from = pulled.bytes[(pulled.head + i) & SLOT_MASK];
 
-		__builtin_prefetch(mbufs[i], 1);
-		__builtin_prefetch(frame_of(mbufs[i]), 1);
-		__builtin_prefetch(frame_of(mbufs[i]) + size - 1, 1);
+		floor_fetch_mbuf(mbufs[i], size);
 		__builtin_prefetch(from);
 		__builtin_prefetch(from + size - 1);
 	}
 	for (unsigned int i = 0; i < BENCH_BURST; i++) {
 		unsigned int slot = (pulled.head + i) & SLOT_MASK;
 
-		rte_pktmbuf_reset(mbufs[i]);
-		mbufs[i]->data_len = (uint16_t)size;
-		mbufs[i]->pkt_len = size;
-		copy(frame_of(mbufs[i]), pulled.bytes[slot], size);
+		floor_fill_mbuf(mbufs[i], pulled.bytes[slot], size);
 		pulled.used[slot] = (struct used_entry){ .id = slot, .len = 0 };
 	}
 	publish(&pulled);
@@ -108,8 +73,8 @@ floor_push(struct rte_mbuf **mbufs, uint32_t size)
 		unsigned int slot = (pushed.head + i) & SLOT_MASK;
 
 		if (size > SHORT_COPY)
-			fetch(pushed.bytes[(slot + 1) & SLOT_MASK], size);
-		copy(pushed.bytes[slot], frame_of(mbufs[i]), size);
+			floor_fetch(pushed.bytes[(slot + 1) & SLOT_MASK], size);
+		floor_copy(pushed.bytes[slot], floor_frame(mbufs[i]), size);
 		pushed.used[slot] = (struct used_entry){ .id = slot, .len = size };
 	}
 	publish(&pushed);
@@ -125,7 +90,7 @@ floor_offer(struct floor_ring *ring, uint16_t at, struct rte_mbuf **fresh)
 
 		rte_pktmbuf_free(ring->slots[slot]);
 		ring->slots[slot] = fresh[i];
-		ring->bytes[slot] = frame_of(fresh[i]);
+		ring->bytes[slot] = floor_frame(fresh[i]);
 	}
 }
 

@@ -32,9 +32,11 @@ main(int argc, char **argv)
 	}
 	if (bench_report_open(&o, argc, argv))
 		return 1;
-	rc = bench_run(&o);
+	rc = o.mode->on_library && bench_library_start(&o) ? -1 : bench_run(&o);
 	if (bench_report_close())
 		rc = -1;
+	if (rc == 0 && o.mode->on_library)
+		bench_library_stop();
 	rte_eal_cleanup();
 	return rc ? 1 : 0;
 }

@@ -15,27 +15,36 @@
 
 #include <rte_common.h>
 
-enum { SINGLE, LOOP, IDLE, PORTS, MODES };
+enum { SINGLE, LOOP, IDLE, PORTS, DEVICES, MODES };
+
+#define LEAST_SIZE 64
+#define MOST_SIZE 1518
+#define CYCLES_MOVED { "pull", "cycles" }, { "push", "cycles" }, { "idle", "cycles" }
 
 static const struct bench_mode modes[MODES] = {
 	[SINGLE] = {
-		.name = "single", .unit = "cycles", .kinds = { "pull", "push", "idle" },
+		.name = "single", .kinds = { CYCLES_MOVED },
 		.has_sizes = true, .has_floor = true, .nr_lcores = 1,
 		.round = bench_round_single,
 	},
 	[LOOP] = {
-		.name = "loop", .unit = "Mpps", .kinds = { "pull", "push", "both" },
+		.name = "loop",
+		.kinds = { { "pull", "Mpps" }, { "push", "Mpps" }, { "both", "Mpps" } },
 		.has_sizes = true, .more_is_better = true, .nr_lcores = 2,
 		.round = bench_round_loop,
 	},
 	[IDLE] = {
-		.name = "idle", .unit = "cycles", .kinds = { "idle" }, .nr_lcores = 1,
+		.name = "idle", .kinds = { { "idle", "cycles" } }, .nr_lcores = 1,
 		.round = bench_round_idle,
 	},
 	[PORTS] = {
-		.name = "ports", .unit = "cycles", .kinds = { "pull", "push", "idle" },
+		.name = "ports", .kinds = { CYCLES_MOVED },
 		.has_sizes = true, .in_blocks = true, .nr_lcores = 1,
 		.round = bench_round_single,
+	},
+	[DEVICES] = {
+		.name = "devices", .kinds = { CYCLES_MOVED },
+		.has_sizes = true, .on_library = true, .nr_lcores = 1,
 	},
 };
 
@@ -49,11 +58,14 @@ static const char usage[] =
 	"  --loop         two lcores, millions of packets a second: in, out, there and back\n"
 	"  --idle         cycles of a poll that finds nothing\n"
 	"  --ports N      cycles a packet and an empty poll with 1, 2, 4 ... N ports (at most 14)\n"
-	"                 polled in turn; more devices than a DPDK has ports for are not measured\n"
+	"                 polled in turn\n"
+	"  --devices N    the same of 1, 2, 4 ... N devices of the library itself (at most 1024),\n"
+	"                 without ports or peer, each with a front-end on its socket; floor is as\n"
+	"                 many bare rings, heap, resident and attach what one device takes\n"
 	"\n"
 	"On what:\n"
-	"  --matrix       every path, 64,128,256,512,1024,1518 bytes\n"
-	"  --paths A,B    some of the paths below (default: all)\n"
+	"  --matrix       every path, 64,128,256,512,1024,1518 bytes, 1,2,4 queue pairs\n"
+	"  --paths A,B    some of the paths below (default: all; --devices: the mergeable two)\n"
 	"  --sizes A,B    bytes, 64 to 1518 (default 64,1518)\n"
 	"  --queues A,B   queue pairs of a port, 1 to 4 (default 1)\n"
 	"  --drivers PEER,OURS\n"
@@ -76,6 +88,7 @@ static const struct option longs[] = {
 	{ "loop", no_argument, NULL, 'L' },
 	{ "idle", no_argument, NULL, 'I' },
 	{ "ports", required_argument, NULL, 'P' },
+	{ "devices", required_argument, NULL, 'D' },
 	{ "matrix", no_argument, NULL, 'm' },
 	{ "paths", required_argument, NULL, 'p' },
 	{ "sizes", required_argument, NULL, 's' },
@@ -128,13 +141,6 @@ numbers(char *text, unsigned int least, unsigned int most, const char *what, uns
 	return *nr ? 0 : -1;
 }
 
-static void
-all_paths(struct bench_options *o)
-{
-	for (o->nr_paths = 0; o->nr_paths < bench_nr_paths; o->nr_paths++)
-		o->paths[o->nr_paths] = &bench_paths[o->nr_paths];
-}
-
 static int
 some_paths(char *text, struct bench_options *o)
 {
@@ -171,11 +177,13 @@ two_drivers(char *text, struct bench_options *o)
 
 /* 1, 2, 4 and so on up to `most`, and `most`. */
 static int
-port_counts(const char *text, struct bench_options *o)
+port_counts(const char *text, unsigned int limit, struct bench_options *o)
 {
+	char word[16];
 	unsigned int most = 1;
 
-	if (number(text, 1, BENCH_MAX_PORTS, "--ports", &most))
+	snprintf(word, sizeof(word), "--%s", o->mode->name);
+	if (number(text, 1, limit, word, &most))
 		return -1;
 	o->nr_ports = 0;
 	for (unsigned int nr = 1; nr < most; nr *= 2)
@@ -184,13 +192,65 @@ port_counts(const char *text, struct bench_options *o)
 	return 0;
 }
 
-static void
-all_sizes(struct bench_options *o)
+/* Paths that differ in what virtio-user does with them say nothing new of the library. */
+static int
+default_paths(struct bench_options *o)
 {
-	static const unsigned int sizes[] = { 64, 128, 256, 512, 1024, 1518 };
+	char two[] = "split-mergeable,packed-mergeable";
 
-	memcpy(o->sizes, sizes, sizeof(sizes));
-	o->nr_sizes = RTE_DIM(sizes);
+	if (o->mode->on_library && !o->matrix)
+		return some_paths(two, o);
+	while (o->nr_paths < bench_nr_paths) {
+		o->paths[o->nr_paths] = &bench_paths[o->nr_paths];
+		o->nr_paths++;
+	}
+	return 0;
+}
+
+/* Lists that were not given. */
+static int
+default_lists(struct bench_options *o)
+{
+	char all_sizes[] = "64,128,256,512,1024,1518", two_sizes[] = "64,1518";
+	char all_queues[] = "1,2,4", one_queue[] = "1";
+	bool many_queues = o->matrix && !o->mode->on_library && !o->mode->in_blocks;
+
+	if (!o->nr_ports)
+		o->ports[o->nr_ports++] = 1;
+	if (!o->nr_sizes && numbers(o->matrix ? all_sizes : two_sizes, LEAST_SIZE, MOST_SIZE,
+				    "--sizes", o->sizes, &o->nr_sizes))
+		return -1;
+	if (!o->nr_queues && numbers(many_queues ? all_queues : one_queue, 1, BENCH_MAX_QUEUES,
+				     "--queues", o->queues, &o->nr_queues))
+		return -1;
+	return o->nr_paths ? 0 : default_paths(o);
+}
+
+static void
+default_drivers(struct bench_options *o)
+{
+	if (o->mode->on_library)
+		o->drivers[1] = "libvhostcore";
+	else if (!o->drivers[0]) {
+		o->drivers[0] = "net_vhost";
+		o->drivers[1] = "net_vhostx";
+	}
+}
+
+static int
+check_library(const struct bench_options *o)
+{
+	if (!o->mode->on_library)
+		return 0;
+	if (o->nr_queues > 1 || o->queues[0] > 1) {
+		fprintf(stderr, "--devices: each has one pair of queues\n");
+		return -1;
+	}
+	if (o->drivers[0]) {
+		fprintf(stderr, "--devices: no driver takes part, --drivers means nothing\n");
+		return -1;
+	}
+	return 0;
 }
 
 static int
@@ -215,14 +275,16 @@ take_word(struct bench_options *o, int c)
 	case 'I':
 		return choose_mode(o, IDLE);
 	case 'P':
-		return choose_mode(o, PORTS) ? -1 : port_counts(optarg, o);
+		return choose_mode(o, PORTS) ? -1 : port_counts(optarg, BENCH_MAX_PORTS, o);
+	case 'D':
+		return choose_mode(o, DEVICES) ? -1 : port_counts(optarg, BENCH_MAX_DEVICES, o);
 	case 'm':
-		all_sizes(o);
+		o->matrix = true;
 		return 0;
 	case 'p':
 		return some_paths(optarg, o);
 	case 's':
-		return numbers(optarg, 64, 1518, "--sizes", o->sizes, &o->nr_sizes);
+		return numbers(optarg, LEAST_SIZE, MOST_SIZE, "--sizes", o->sizes, &o->nr_sizes);
 	case 'q':
 		return numbers(optarg, 1, BENCH_MAX_QUEUES, "--queues", o->queues, &o->nr_queues);
 	case 'd':
@@ -257,13 +319,8 @@ bench_parse(int argc, char **argv, struct bench_options *o)
 	int c;
 
 	*o = (struct bench_options){
-		.drivers = { "net_vhost", "net_vhostx" },
-		.sizes = { 64, 1518 }, .nr_sizes = 2,
-		.queues = { 1 }, .nr_queues = 1,
-		.ports = { 1 }, .nr_ports = 1,
 		.nr_rounds = 31, .nr_bursts = 300, .millis = 20,
 	};
-	all_paths(o);
 	while ((c = getopt_long(argc, argv, "+h", longs, NULL)) >= 0) {
 		/* Lists are cut up; the report tells the words as they were. */
 		if (optarg && !(optarg = strdup(optarg)))
@@ -278,5 +335,8 @@ bench_parse(int argc, char **argv, struct bench_options *o)
 	}
 	if (!o->mode)
 		o->mode = &modes[SINGLE];
+	if (default_lists(o) || check_library(o))
+		return -1;
+	default_drivers(o);
 	return optind;
 }

@@ -16,26 +16,40 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
+#include "spec/virtio_net.h"
+#include "spec/virtio_ring.h"
+
 #define LINK_WAIT_MS 5000
 #define POOL_CACHE 250
 /* For two lcores' caches and bursts under way, and for two full rings. */
 #define POOL_BASE 1023
 #define POOL_MBUFS_A_QUEUE 1024
 
+/* What virtio-user agrees on with any back-end, and what a path adds to that. */
+#define EVERY (RTE_BIT64(VIRTIO_F_VERSION_1_BIT) | RTE_BIT64(VIRTIO_NET_F_CSUM_BIT) | \
+	       RTE_BIT64(VIRTIO_F_INDIRECT_DESC_BIT))
+#define MERGEABLE RTE_BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT)
+#define IN_ORDER RTE_BIT64(VIRTIO_F_IN_ORDER_BIT)
+#define PACKED RTE_BIT64(VIRTIO_F_RING_PACKED_BIT)
+
 const struct bench_path bench_paths[] = {
-	{ "split-mergeable", "packed_vq=0,mrg_rxbuf=1,in_order=0", 0 },
+	{ "split-mergeable", "packed_vq=0,mrg_rxbuf=1,in_order=0", 0, EVERY | MERGEABLE },
 	/* Stripping VLAN tags keeps virtio-user from its vector receive function. */
 	{ "split-nonmergeable", "packed_vq=0,mrg_rxbuf=0,in_order=0",
-	  RTE_ETH_RX_OFFLOAD_VLAN_STRIP },
-	{ "split-inorder-mergeable", "packed_vq=0,mrg_rxbuf=1,in_order=1", 0 },
+	  RTE_ETH_RX_OFFLOAD_VLAN_STRIP, EVERY },
+	{ "split-inorder-mergeable", "packed_vq=0,mrg_rxbuf=1,in_order=1", 0,
+	  EVERY | MERGEABLE | IN_ORDER },
 	{ "split-inorder-nonmergeable", "packed_vq=0,mrg_rxbuf=0,in_order=1",
-	  RTE_ETH_RX_OFFLOAD_VLAN_STRIP },
-	{ "split-vector", "packed_vq=0,mrg_rxbuf=0,in_order=0,vectorized=1", 0 },
-	{ "packed-mergeable", "packed_vq=1,mrg_rxbuf=1,in_order=0", 0 },
-	{ "packed-nonmergeable", "packed_vq=1,mrg_rxbuf=0,in_order=0", 0 },
-	{ "packed-inorder-mergeable", "packed_vq=1,mrg_rxbuf=1,in_order=1", 0 },
-	{ "packed-inorder-nonmergeable", "packed_vq=1,mrg_rxbuf=0,in_order=1", 0 },
-	{ "packed-vector", "packed_vq=1,mrg_rxbuf=0,in_order=1,vectorized=1", 0 },
+	  RTE_ETH_RX_OFFLOAD_VLAN_STRIP, EVERY | IN_ORDER },
+	{ "split-vector", "packed_vq=0,mrg_rxbuf=0,in_order=0,vectorized=1", 0, EVERY },
+	{ "packed-mergeable", "packed_vq=1,mrg_rxbuf=1,in_order=0", 0, EVERY | MERGEABLE | PACKED },
+	{ "packed-nonmergeable", "packed_vq=1,mrg_rxbuf=0,in_order=0", 0, EVERY | PACKED },
+	{ "packed-inorder-mergeable", "packed_vq=1,mrg_rxbuf=1,in_order=1", 0,
+	  EVERY | MERGEABLE | IN_ORDER | PACKED },
+	{ "packed-inorder-nonmergeable", "packed_vq=1,mrg_rxbuf=0,in_order=1", 0,
+	  EVERY | IN_ORDER | PACKED },
+	{ "packed-vector", "packed_vq=1,mrg_rxbuf=0,in_order=1,vectorized=1", 0,
+	  EVERY | IN_ORDER | PACKED },
 };
 
 const unsigned int bench_nr_paths = RTE_DIM(bench_paths);

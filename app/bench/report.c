@@ -24,6 +24,9 @@ static struct {
 	FILE *json;
 	FILE *csv;
 	unsigned int nr_rows;
+	unsigned int nr_measured;
+	unsigned int nr_planned;
+	time_t start;
 	bool has_terminal;
 } report;
 
@@ -38,6 +41,15 @@ json_string(FILE *to, const char *text)
 			fputc(*text, to);
 	}
 	fputc('"', to);
+}
+
+static void
+json_name(const char *name)
+{
+	if (name)
+		json_string(report.json, name);
+	else
+		fputs("null", report.json);
 }
 
 static void
@@ -102,7 +114,7 @@ describe_run(int argc, char **argv)
 	fputs("],\n  \"drivers\": [", report.json);
 	for (int d = 0; d < 2; d++) {
 		fputs(d ? ", " : "", report.json);
-		json_string(report.json, o->drivers[d]);
+		json_name(o->drivers[d]);
 	}
 	fprintf(report.json,
 		"],\n  \"burst\": %d,\n  \"rounds\": %u,\n  \"bursts_a_round\": %u,\n"
@@ -134,20 +146,34 @@ bench_report_open(const struct bench_options *o, int argc, char **argv)
 	if (report.csv)
 		fputs("mode,path,size,queues,ports,kind,unit,peer,peer_spread,ours,ours_spread,"
 		      "ratio,ratio_spread,floor,distance\n", report.csv);
-	printf("%s, --%s, %s; burst of %d, median of %u rounds ± half of their middle half\n"
-	       "%-27s %5s %-3s %-5s %-5s %15s %15s %12s %7s %5s\n", rte_version(), o->mode->name,
-	       o->mode->unit, BENCH_BURST, o->nr_rounds, "path", "bytes", "q", "ports", "kind",
-	       o->drivers[0], o->drivers[1], "ratio", "floor", "f/o");
+	printf("%s, --%s; burst of %d, median of %u rounds ± half of their middle half\n"
+	       "%-27s %5s %-3s %-5s %-8s %-6s %15s %15s %12s %7s %5s\n", rte_version(),
+	       o->mode->name, BENCH_BURST, o->nr_rounds, "path", "bytes", "q",
+	       o->mode->on_library ? "devs" : "ports", "kind", "unit",
+	       o->drivers[0] ? o->drivers[0] : "-", o->drivers[1], "ratio", "floor", "f/o");
 	return 0;
 }
 
+/* A figure and its spread in `width` columns; a dash for what there is not. */
 static void
-table_row(const struct bench_row *row, const char *kind, const struct bench_figure *f)
+table_cell(int width, double value, double spread)
 {
-	printf("%-27s %5u %-3u %-5u %-5s %9.2f ±%3.0f%% %9.2f ±%3.0f%% %6.2f ±%3.0f%%",
-	       row->path->name, row->size, row->nr_queues, row->nr_ports, kind,
-	       f->median[BENCH_PEER], 100 * f->spread[BENCH_PEER], f->median[BENCH_OURS],
-	       100 * f->spread[BENCH_OURS], f->ratio, 100 * f->ratio_spread);
+	if (value > 0 && spread == 0)
+		printf(" %*.2f      ", width - 6, value);
+	else if (value > 0)
+		printf(" %*.2f ±%3.0f%%", width - 6, value, 100 * spread);
+	else
+		printf(" %*s", width, "-");
+}
+
+static void
+table_row(const struct bench_row *row, const struct bench_kind *kind, const struct bench_figure *f)
+{
+	printf("%-27s %5u %-3u %-5u %-8s %-6s", row->path->name, row->size, row->nr_queues,
+	       row->nr_ports, kind->name, kind->unit);
+	table_cell(15, f->median[BENCH_PEER], f->spread[BENCH_PEER]);
+	table_cell(15, f->median[BENCH_OURS], f->spread[BENCH_OURS]);
+	table_cell(12, f->ratio, f->ratio_spread);
 	if (f->distance > 0)
 		printf(" %7.2f %5.2f\n", f->median[BENCH_FLOOR], f->distance);
 	else
@@ -155,40 +181,70 @@ table_row(const struct bench_row *row, const char *kind, const struct bench_figu
 	fflush(stdout);
 }
 
+/* The numbers of a row, in the order of the columns of CSV; 0: there is none. */
+struct member {
+	const char *key;
+	double value;
+	double of;	/* what `value` belongs to: without it, it means nothing */
+};
+
+#define MEMBERS 8
+
 static void
-json_row(const struct bench_row *row, const char *kind, const struct bench_figure *f)
+members_of(const struct bench_figure *f, struct member members[MEMBERS])
 {
-	fprintf(report.json,
-		"%s\n    {\"mode\": \"%s\", \"path\": \"%s\", \"size\": %u, \"queues\": %u, "
-		"\"ports\": %u, \"kind\": \"%s\", \"unit\": \"%s\", \"peer\": %.3f, "
-		"\"peer_spread\": %.3f, \"ours\": %.3f, \"ours_spread\": %.3f, \"ratio\": %.3f, "
-		"\"ratio_spread\": %.3f, ",
-		report.nr_rows ? "," : "", row->mode->name, row->path->name, row->size,
-		row->nr_queues, row->nr_ports, kind, row->mode->unit, f->median[BENCH_PEER],
-		f->spread[BENCH_PEER], f->median[BENCH_OURS], f->spread[BENCH_OURS], f->ratio,
-		f->ratio_spread);
-	if (f->distance > 0)
-		fprintf(report.json, "\"floor\": %.3f, \"distance\": %.3f}",
-			f->median[BENCH_FLOOR], f->distance);
-	else
-		fputs("\"floor\": null, \"distance\": null}", report.json);
+	const double peer = f->median[BENCH_PEER], ours = f->median[BENCH_OURS];
+	const struct member all[MEMBERS] = {
+		{ "peer", peer, peer }, { "peer_spread", f->spread[BENCH_PEER], peer },
+		{ "ours", ours, ours }, { "ours_spread", f->spread[BENCH_OURS], ours },
+		{ "ratio", f->ratio, f->ratio }, { "ratio_spread", f->ratio_spread, f->ratio },
+		{ "floor", f->median[BENCH_FLOOR], f->distance },
+		{ "distance", f->distance, f->distance },
+	};
+
+	memcpy(members, all, sizeof(all));
 }
 
 static void
-csv_row(const struct bench_row *row, const char *kind, const struct bench_figure *f)
+json_row(const struct bench_row *row, const struct bench_kind *kind, const struct bench_figure *f)
 {
-	fprintf(report.csv, "%s,%s,%u,%u,%u,%s,%s,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,", row->mode->name,
-		row->path->name, row->size, row->nr_queues, row->nr_ports, kind, row->mode->unit,
-		f->median[BENCH_PEER], f->spread[BENCH_PEER], f->median[BENCH_OURS],
-		f->spread[BENCH_OURS], f->ratio, f->ratio_spread);
-	if (f->distance > 0)
-		fprintf(report.csv, "%.3f,%.3f\n", f->median[BENCH_FLOOR], f->distance);
-	else
-		fputs(",\n", report.csv);
+	struct member members[MEMBERS];
+
+	members_of(f, members);
+	fprintf(report.json,
+		"%s\n    {\"mode\": \"%s\", \"path\": \"%s\", \"size\": %u, \"queues\": %u, "
+		"\"ports\": %u, \"kind\": \"%s\", \"unit\": \"%s\"",
+		report.nr_rows ? "," : "", row->mode->name, row->path->name, row->size,
+		row->nr_queues, row->nr_ports, kind->name, kind->unit);
+	for (unsigned int i = 0; i < MEMBERS; i++) {
+		fprintf(report.json, ", \"%s\": ", members[i].key);
+		if (members[i].of > 0)
+			fprintf(report.json, "%.3f", members[i].value);
+		else
+			fputs("null", report.json);
+	}
+	fputc('}', report.json);
+}
+
+static void
+csv_row(const struct bench_row *row, const struct bench_kind *kind, const struct bench_figure *f)
+{
+	struct member members[MEMBERS];
+
+	members_of(f, members);
+	fprintf(report.csv, "%s,%s,%u,%u,%u,%s,%s", row->mode->name, row->path->name, row->size,
+		row->nr_queues, row->nr_ports, kind->name, kind->unit);
+	for (unsigned int i = 0; i < MEMBERS; i++) {
+		fputc(',', report.csv);
+		if (members[i].of > 0)
+			fprintf(report.csv, "%.3f", members[i].value);
+	}
+	fputc('\n', report.csv);
 }
 
 void
-bench_report_row(const struct bench_row *row, const char *kind, const struct bench_figure *f)
+bench_report_row(const struct bench_row *row, const struct bench_kind *kind,
+		 const struct bench_figure *f)
 {
 	if (report.has_terminal)
 		fputs(ERASE_LINE, stderr);
@@ -200,15 +256,47 @@ bench_report_row(const struct bench_row *row, const char *kind, const struct ben
 	report.nr_rows++;
 }
 
+/* ---- progress ------------------------------------------------------------------------------- */
+
+void
+bench_report_plan(unsigned int nr_measurements)
+{
+	report.nr_planned = nr_measurements;
+	report.start = time(NULL);
+}
+
+/* Minutes the rest takes, if it goes on as it did so far. */
+static unsigned int
+minutes_left(void)
+{
+	double so_far = difftime(time(NULL), report.start);
+	unsigned int nr_left = report.nr_planned - report.nr_measured;
+
+	return (unsigned int)(so_far * nr_left / report.nr_measured / 60 + 0.5);
+}
+
+/* Who does not sit at a terminal hears once how long it will be. */
+void
+bench_report_measured(void)
+{
+	report.nr_measured++;
+	if (report.nr_measured == 1 && minutes_left() > 0)
+		fprintf(stderr, "%u of %u measured, %u minutes to go\n", report.nr_measured,
+			report.nr_planned, minutes_left());
+}
+
 void
 bench_report_progress(const struct bench_row *row, unsigned int nr_done, unsigned int nr)
 {
 	if (!report.has_terminal)
 		return;
 	fprintf(stderr,
-		ERASE_LINE "%u rows done; %s, %u bytes, %u queues, %u ports: round %u of %u",
-		report.nr_rows, row->path->name, row->size, row->nr_queues, row->nr_ports,
+		ERASE_LINE "%u of %u; %s, %u bytes, %u queues, %u %s: round %u of %u",
+		report.nr_measured + 1, report.nr_planned, row->path->name, row->size,
+		row->nr_queues, row->nr_ports, row->mode->on_library ? "devices" : "ports",
 		nr_done + 1, nr);
+	if (report.nr_measured)
+		fprintf(stderr, ", %u minutes to go", minutes_left());
 	fflush(stderr);
 }
 

@@ -24,6 +24,8 @@ static int
 take(enum bench_who who, const struct bench_row *row, const struct bench_shot *shot,
      struct bench_sample *sample)
 {
+	if (row->mode->on_library)
+		return who == BENCH_PEER ? 0 : bench_library_round(who, shot, sample);
 	if (who != BENCH_FLOOR)
 		return row->mode->round(&sides[who], shot, sample);
 	return row->mode->has_floor ? bench_floor_round(shot, sample) : 0;
@@ -101,30 +103,50 @@ run_row(const struct bench_options *o, const struct bench_row *row)
 	memset(samples, 0, sizeof(samples));
 	if (row->mode->in_blocks ? take_in_blocks(o, row, &shot) : take_alternating(o, row, &shot))
 		return -1;
-	for (unsigned int kind = 0; kind < BENCH_KINDS && row->mode->kinds[kind]; kind++) {
+	for (unsigned int kind = 0; kind < BENCH_KINDS && row->mode->kinds[kind].name; kind++) {
 		struct bench_figure f = bench_figure_of(
 			(const struct bench_sample(*)[BENCH_WHO])samples, o->nr_rounds, kind,
 			row->mode);
 
-		bench_report_row(row, row->mode->kinds[kind], &f);
+		bench_report_row(row, &row->mode->kinds[kind], &f);
 	}
+	bench_report_measured();
 	return 0;
+}
+
+static int
+open_sides(const struct bench_options *o, const struct bench_row *row)
+{
+	if (row->mode->on_library)
+		return bench_library_open(row);
+	for (unsigned int d = 0; d < 2 && !row->mode->in_blocks; d++)
+		if (bench_side_open(&sides[d], o->drivers[d], row))
+			return -1;
+	return 0;
+}
+
+static void
+close_sides(const struct bench_row *row)
+{
+	if (row->mode->on_library)
+		bench_library_close();
+	else
+		for (unsigned int d = 0; d < 2; d++)
+			bench_side_close(&sides[d]);
 }
 
 /* The rows that differ in size only share their ports. */
 static int
 run_sizes(const struct bench_options *o, struct bench_row row)
 {
-	int rc = 0;
+	int rc = open_sides(o, &row);
 
-	for (unsigned int d = 0; d < 2 && !row.mode->in_blocks && rc == 0; d++)
-		rc = bench_side_open(&sides[d], o->drivers[d], &row);
 	for (unsigned int s = 0; s < (row.mode->has_sizes ? o->nr_sizes : 1) && rc == 0; s++) {
 		row.size = row.mode->has_sizes ? o->sizes[s] : 0;
 		rc = run_row(o, &row);
 	}
-	for (unsigned int d = 0; d < 2 && rc == 0; d++)
-		bench_side_close(&sides[d]);
+	if (rc == 0)
+		close_sides(&row);
 	return rc;
 }
 
@@ -145,8 +167,10 @@ run_path(const struct bench_options *o, struct bench_row row)
 int
 bench_run(const struct bench_options *o)
 {
+	unsigned int nr_sizes = o->mode->has_sizes ? o->nr_sizes : 1;
 	int rc = 0;
 
+	bench_report_plan(o->nr_paths * o->nr_queues * o->nr_ports * nr_sizes);
 	if (o->mode->has_floor && bench_floor_open())
 		return -1;
 	for (unsigned int i = 0; i < o->nr_paths && rc == 0; i++)

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * devices.h - many devices without ethdev ports: the library's own, and bare rings beside them.
+ *
+ * Knows:   the model front-end of the tests, the library's public functions.
+ * Trusts:  its own front-ends.
+ * Runs on: the main thread; the library's control thread serves the sockets.
+ */
+#ifndef VHOSTX_BENCH_DEVICES_H
+#define VHOSTX_BENCH_DEVICES_H
+
+#include "bench.h"
+#include "model/frontend.h"
+#include "vhostcore_net.h"
+
+/* Header with VERSION_1. */
+#define DEVICE_HDR_LEN 12
+
+/* The floor's ring: where the back-end's mapping has it. */
+struct bare_ring {
+	uint8_t *memory;	/* what FRONTEND_AT is for the guest */
+	struct rte_mempool *pool;	/* mbufs come from it, or go back to it */
+	union {
+		const struct virtq_desc *desc;
+		struct virtq_packed_desc *packed;
+	};
+	const struct virtq_avail *avail;
+	struct virtq_used *used;
+	uint16_t at;		/* entries taken so far */
+};
+
+/* What a burst needs comes first, so that it touches no line for the rest. */
+struct bench_device {
+	struct vhc_queue *pull;		/* NULL: a bare ring of the floor */
+	struct vhc_queue *push;
+	struct bare_ring bare_pull;
+	struct bare_ring bare_push;
+
+	struct vhc_server *server;
+	struct frontend front;
+	uint64_t buffers_at;		/* guest address of the first to be sent */
+	uint32_t nr_sent;
+	uint32_t nr_offered;
+} __rte_cache_aligned;
+
+struct bench_devices {
+	uint16_t (*pull)(struct bench_device *d, struct rte_mbuf **mbufs);
+	uint16_t (*push)(struct bench_device *d, struct rte_mbuf **mbufs);
+	struct bench_pools pools;
+	struct bench_device *each;
+	unsigned int nr;
+	int memory_fd;
+	uint8_t *memory;		/* all guests', the front-ends' view */
+	uint8_t *bare_memory;		/* the floor's view; NULL: the library maps it itself */
+};
+
+/* device_round.c */
+void bench_device_offer(struct bench_device *d, unsigned int nr);
+int bench_devices_take(struct bench_devices *side, const struct bench_shot *shot,
+		       struct bench_sample *sample);
+
+/* bare_ring.c */
+void bare_ring_init(struct bare_ring *ring, const struct driver *d, uint8_t *memory,
+		    struct rte_mempool *pool);
+void bare_rings_choose(struct bench_devices *side, enum ring_kind kind);
+
+#endif
