@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Draw what vhostx-bench --json wrote: how many times better we are, by path, one panel a size.
+"""Draw what vhostx-bench --json wrote: how many times better we are, by path, one panel a size;
+of --devices what a packet costs as devices become more, beside as many bare rings.
 
 usage: devtools/bench-chart.py FILE.json OUT.svg|OUT.png
 """
@@ -60,8 +61,7 @@ def draw_panel(axes, rows: list[dict], with_ports: bool) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def draw(report: dict, out: Path) -> None:
-    pyplot = chart_library()
+def draw_drivers(pyplot, report: dict):
     panels = panels_of(report["rows"])
     with_ports = any(row["ports"] > 1 for row in report["rows"])
     figure, grid = pyplot.subplots(len(panels), 1, squeeze=False, sharex=True, layout="constrained",
@@ -71,13 +71,54 @@ def draw(report: dict, out: Path) -> None:
         axes.set_title(title_of(size, queues), fontsize=9, loc="left")
     grid[0, 0].legend(fontsize=7, frameon=False, ncols=3, loc="upper right", bbox_to_anchor=(1, 1.2))
     peer, ours = report["drivers"]
-    figure.suptitle(f"{ours} against {peer}, {report['rows'][0]['unit']}, --{report['mode']}\n"
-                    f"{report['dpdk']}, {report['cpu']}, {report['date'][:10]}", fontsize=9)
+    return figure, f"{ours} against {peer}, {report['rows'][0]['unit']}, --{report['mode']}"
+
+
+def draw_line(axes, rows: list[dict], kind: str, value, style: str, label: str) -> None:
+    points = [(row["ports"], value(row)) for row in rows if row["kind"] == kind and row["floor"]]
+    axes.plot(*zip(*points), style, color=COLORS[kind], label=label, linewidth=1.2, markersize=3)
+
+
+def draw_growth(left, right, rows: list[dict]) -> None:
+    """Cycles of ours and of the floor by number of devices; how many times the floor that is."""
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        draw_line(left, rows, kind, lambda row: row["ours"], "o-", kind)
+        draw_line(left, rows, kind, lambda row: row["floor"], "--", f"{kind}, floor")
+        draw_line(right, rows, kind, lambda row: 1 / row["distance"], "o-", kind)
+    for axes, what in ((left, "cycles"), (right, "times the floor")):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(*[sorted({row["ports"] for row in rows})] * 2, fontsize=7)
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel(what, fontsize=8)
+        axes.tick_params(axis="y", labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_devices(pyplot, report: dict):
+    panels: dict[tuple, list[dict]] = {}
+    for row in report["rows"]:
+        if row["floor"]:
+            panels.setdefault((row["path"], row["size"]), []).append(row)
+    figure, grid = pyplot.subplots(len(panels), 2, squeeze=False, sharex=True, layout="constrained",
+                                   figsize=(9, 1.4 + 1.9 * len(panels)))
+    for (left, right), ((path, size), rows) in zip(grid, panels.items()):
+        draw_growth(left, right, rows)
+        left.set_title(f"{path}, {size} bytes", fontsize=9, loc="left")
+    for axes in grid[-1]:
+        axes.set_xlabel("devices", fontsize=8)
+    grid[0, 0].legend(fontsize=6, frameon=False, ncols=3)
+    return figure, f"{report['drivers'][1]}: a packet and an empty poll, by number of devices"
+
+
+def draw(report: dict, out: Path) -> None:
+    pyplot = chart_library()
+    figure, title = (draw_devices if report["mode"] == "devices" else draw_drivers)(pyplot, report)
+    figure.suptitle(f"{title}\n{report['dpdk']}, {report['cpu']}, {report['date'][:10]}", fontsize=9)
     figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None, dpi=150)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("report", type=Path, metavar="FILE.json")
     parser.add_argument("out", type=Path, metavar="OUT.svg|OUT.png")
     words = parser.parse_args()
