@@ -283,10 +283,11 @@ side_open(struct bench_devices *side, const struct bench_row *row, bool bare)
 		return -1;
 	for (unsigned int i = 0; i < side->nr; i++)
 		front_open(side, i, row->path);
-	if (!bare)
-		return attach_all(side, row);
-	bare_all(side);
-	return 0;
+	if (bare)
+		bare_all(side);
+	else if (attach_all(side, row))
+		return -1;
+	return bench_devices_touch(side);
 }
 
 static void

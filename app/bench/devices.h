@@ -56,6 +56,7 @@ struct bench_devices {
 
 /* device_round.c */
 void bench_device_offer(struct bench_device *d, unsigned int nr);
+int bench_devices_touch(struct bench_devices *side);
 int bench_devices_take(struct bench_devices *side, const struct bench_shot *shot,
 		       struct bench_sample *sample);
 
