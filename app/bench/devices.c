@@ -32,7 +32,7 @@
 
 static struct bench_devices library, floors;
 static struct vhc_server *first;	/* starts what a process needs once; nobody connects */
-static char folder[] = "/tmp/vhostx-bench-XXXXXX";
+static char folder[48];
 
 /* ---- once ----------------------------------------------------------------------------------- */
 
@@ -83,6 +83,7 @@ bench_library_start(const struct bench_options *o)
 	vhc_log_set_sink(print_complaint, NULL);
 	if (allow_files(o->ports[o->nr_ports - 1]))
 		return -1;
+	snprintf(folder, sizeof(folder), "/tmp/vhostx-bench-%d-XXXXXX", (int)getpid());
 	if (!mkdtemp(folder) || server_create("first", folder, &first)) {
 		fprintf(stderr, "%s: no folder, or no device: %s\n", folder, strerror(errno));
 		return -1;
@@ -93,7 +94,8 @@ bench_library_start(const struct bench_options *o)
 void
 bench_library_stop(void)
 {
-	vhc_server_destroy(first);
+	if (first)
+		vhc_server_destroy(first);
 	rmdir(folder);
 }
 
@@ -235,6 +237,8 @@ device_attach(struct bench_devices *side, unsigned int nr)
 	if (vhc_net_pull_setup(d->pull, &conf))
 		return -1;
 	frontend_connect(&d->front, path);
+	/* It has served its purpose, and a run that is interrupted leaves no heap of them. */
+	unlink(path);
 	vhc_device_info(vhc_server_device(d->server), &info);
 	if (info.stage == VHC_STAGE_RUNNING)
 		return 0;

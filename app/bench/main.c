@@ -35,7 +35,7 @@ main(int argc, char **argv)
 	rc = o.mode->on_library && bench_library_start(&o) ? -1 : bench_run(&o);
 	if (bench_report_close())
 		rc = -1;
-	if (rc == 0 && o.mode->on_library)
+	if (o.mode->on_library)
 		bench_library_stop();
 	rte_eal_cleanup();
 	return rc ? 1 : 0;

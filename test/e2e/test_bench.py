@@ -3,21 +3,24 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from lab import paths
 
 SHORT = ["--rounds", "5", "--bursts", "20", "--millis", "20"]
+BENCH = paths.build_dir() / "app" / "vhostx-bench"
 CHART = paths.repo_root() / "devtools" / "bench-chart.py"
 DESCRIPTION = {"date", "cpu", "machine", "kernel", "dpdk", "cores", "hugepages", "mode", "command", "drivers",
                "burst", "rounds", "rows"}
 
 
 def _bench(*words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([paths.build_dir() / "app" / "vhostx-bench", *words], stdin=subprocess.DEVNULL,
+    return subprocess.run([BENCH, *words], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -80,6 +83,59 @@ def test_ports(folder):
     _check_figures(report)
 
 
+DEVICE_KINDS = ["heap", "resident", "attach", "pull", "push", "idle"]
+
+
+def _devices(folder, *words: str) -> dict:
+    return _measure(folder, "--devices", "5", "--sizes", "64", *words, short=["--rounds", "3", "--bursts", "8"])
+
+
+@pytest.mark.parametrize("path", ["split-mergeable", "packed-mergeable", "split-inorder-nonmergeable",
+                                  "packed-vector"])
+def test_devices(folder, path):
+    """Packets move through each device, beside a floor, and nobody claims a peer."""
+    report = _devices(folder, "--paths", path)
+    assert _kinds(report) == DEVICE_KINDS * 4
+    assert [row["ports"] for row in report["rows"]] == [1] * 6 + [2] * 6 + [4] * 6 + [5] * 6
+    assert report["drivers"] == [None, "libvhostcore"]
+    for row in report["rows"]:
+        assert row["peer"] is None and row["ratio"] is None
+        if row["kind"] in DEVICE_KINDS[3:]:
+            assert row["ours"] > 0 and row["floor"] > 0 and 0.05 < row["distance"] < 3, row
+
+
+def test_an_idle_device_is_small(folder):
+    """At most 64 KiB beside what is its front-end's; pages of a handful of devices are too few to count."""
+    heaps = [row for row in _devices(folder)["rows"] if row["kind"] == "heap"]
+    assert {row["path"] for row in heaps} == {"split-mergeable", "packed-mergeable"}
+    for row in heaps:
+        assert row["unit"] == "KiB" and 0 < row["ours"] <= 64, row
+
+
+def test_devices_leave_no_file(folder):
+    with subprocess.Popen([BENCH, "--devices", "2", "--rounds", "1", "--json", folder / "bench.json"],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as bench:
+        assert bench.wait(60) == 0
+    assert not list(Path("/tmp").glob(f"vhostx-bench-{bench.pid}-*"))
+
+
+def test_too_few_files():
+    """Says how many descriptors are wanted, before it has opened any."""
+    as_anybody = ["setpriv", "--bounding-set=-sys_resource"] if os.geteuid() == 0 else []
+    done = subprocess.run(["sh", "-c", 'ulimit -n 256; exec "$@"', "sh", *as_anybody, BENCH, "--devices", "1024"],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "1024 devices need" in done.stderr and "ulimit -n" in done.stderr
+
+
+def test_matrix_has_every_size_and_queue(folder):
+    report = _measure(folder, "--idle", "--matrix", "--paths", "split-mergeable", short=["--rounds", "1", "--bursts", "1"])
+    assert [row["queues"] for row in report["rows"]] == [1, 2, 4]
+    report = _measure(folder, "--matrix", "--paths", "split-mergeable", "--queues", "1",
+                      short=["--rounds", "1", "--bursts", "1"])
+    assert [row["size"] for row in report["rows"][::3]] == [64, 128, 256, 512, 1024, 1518]
+
+
 def test_peer_against_itself(folder):
     """The method favours nobody: the same driver on both sides is as good as itself."""
     report = _measure(folder, "--drivers", "net_vhost,net_vhost", "--paths", "split-mergeable", "--sizes", "64",
@@ -109,20 +165,25 @@ def test_progress_is_for_terminals(folder):
     (["--paths", "split-nothing"], 'there is no path "split-nothing"'),
     (["--sizes", "63"], '"63" is not a number from 64 to 1518'),
     (["--ports", "15"], '"15" is not a number from 1 to 14'),
+    (["--devices", "1025"], '"1025" is not a number from 1 to 1024'),
+    (["--devices", "4", "--queues", "2"], "one pair of queues"),
+    (["--devices", "4", "--drivers", "net_vhost,net_vhostx"], "no driver takes part"),
     (["--drivers", "net_vhost"], "two names are needed"),
     (["--loop", "--idle"], "--loop and --idle: one at a time"),
     (["--no-huge"], "unrecognized option"),
-], ids=["path", "size", "ports", "drivers", "modes", "eal-option"])
+], ids=["path", "size", "ports", "devices", "devices-queues", "devices-drivers", "drivers", "modes", "eal-option"])
 def test_refused(words, sentence):
     done = _bench(*words)
     assert done.returncode == 2
     assert sentence in done.stderr
 
 
+@pytest.mark.parametrize("words", [["--sizes", "64,128"], ["--devices", "4", "--sizes", "64,128"]],
+                         ids=["drivers", "devices"])
 @pytest.mark.parametrize("suffix, start", [("svg", b"<?xml"), ("png", b"\x89PNG")])
-def test_chart(folder, suffix, start):
+def test_chart(folder, words, suffix, start):
     pytest.importorskip("matplotlib", reason="matplotlib is missing: devtools/setup.sh bench installs it")
-    _measure(folder, "--paths", "split-mergeable,packed-vector", "--sizes", "64,128")
+    _measure(folder, "--paths", "split-mergeable,packed-vector", *words)
     out = folder / f"chart.{suffix}"
     subprocess.run([sys.executable, CHART, folder / "bench.json", out], check=True, timeout=60)
     drawn = out.read_bytes()
