@@ -16,6 +16,12 @@
 /* Header with VERSION_1. */
 #define DEVICE_HDR_LEN 12
 
+/*
+ * What a queue of the library is to a burst, in cache lines: where to find it, ring, region,
+ * notifications, pool, two of counters. The floor touches as many, its ring being the first.
+ */
+#define BARE_LINES 6
+
 /* The floor's ring: where the back-end's mapping has it. */
 struct bare_ring {
 	uint8_t *memory;	/* what FRONTEND_AT is for the guest */
@@ -27,13 +33,14 @@ struct bare_ring {
 	const struct virtq_avail *avail;
 	struct virtq_used *used;
 	uint16_t at;		/* entries taken so far */
+	uint64_t state[BARE_LINES][RTE_CACHE_LINE_SIZE / sizeof(uint64_t)] __rte_cache_aligned;
 };
 
 /* What a burst needs comes first, so that it touches no line for the rest. */
 struct bench_device {
 	struct vhc_queue *pull;		/* NULL: a bare ring of the floor */
 	struct vhc_queue *push;
-	struct bare_ring bare_pull;
+	struct bare_ring bare_pull __rte_cache_aligned;
 	struct bare_ring bare_push;
 
 	struct vhc_server *server;
