@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * test_devices.c - many devices, each with a front-end on its socket: what one takes, what it leaves.
+ * test_devices.c - many devices, each with a front-end: what one takes, what it leaves.
  */
 #include <malloc.h>
 #include <sys/mman.h>
