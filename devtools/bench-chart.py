@@ -80,15 +80,15 @@ def draw_line(axes, rows: list[dict], kind: str, value, style: str, label: str) 
 
 
 def draw_growth(left, right, rows: list[dict]) -> None:
-    """Cycles of ours and of the floor by number of devices; how many times the floor that is."""
+    """Cycles of ours and of the floor by number of devices; what is left without the floor's."""
     for kind in dict.fromkeys(row["kind"] for row in rows):
         draw_line(left, rows, kind, lambda row: row["ours"], "o-", kind)
         draw_line(left, rows, kind, lambda row: row["floor"], "--", f"{kind}, floor")
-        draw_line(right, rows, kind, lambda row: 1 / row["distance"], "o-", kind)
-    for axes, what in ((left, "cycles"), (right, "times the floor")):
+        draw_line(right, rows, kind, lambda row: row["ours"] - row["floor"], "o-", kind)
+    for axes, what in ((left, "cycles"), (right, "cycles above the floor")):
         axes.set_xscale("log", base=2)
         axes.set_xticks(*[sorted({row["ports"] for row in rows})] * 2, fontsize=7)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
         axes.set_ylabel(what, fontsize=8)
         axes.tick_params(axis="y", labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
