@@ -71,7 +71,7 @@ server_create(const char *name, const char *path, struct vhc_server **server)
 		.role = VHC_ROLE_SERVER,
 		.nr_rings = 2,
 		.cls = vhc_net_class(),
-		.features_off = VHC_NET_FEATURES_TSO,
+		.features_off = VHC_NET_FEATURES_GSO,
 	};
 
 	return vhc_server_create(&opts, server);
