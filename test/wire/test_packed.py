@@ -61,6 +61,20 @@ def test_in_order(packed, back):
         proves_delivery(back, driver)
 
 
+@pytest.mark.parametrize("posted", [0, 1, 255, 256])
+def test_fresh_ring_with_a_base_of_0(packed, back, posted):
+    """User-mode Linux says so, where wrap counter 1 is meant: a ring without a used entry is new."""
+    driver = packed()
+    driver.rings[0].post(posted)
+    driver.set_up_ring(0, 0)
+    driver.set_up_ring(1, QEMU_FRESH)
+    driver.enable()
+    assert back.push(0, 256) == posted
+    assert driver.rings[0].used_idx() == posted
+    if posted < 256:
+        proves_delivery(back, driver)
+
+
 # -- where it begins and stops ---------------------------------------------------------------------
 
 

@@ -122,12 +122,22 @@ vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct 
 #define BASE_WRAP_BIT 15
 #define BASE_USED_SHIFT 16
 
+/* 2.8.1: any earlier round left USED flags, also in slots that were made available again since. */
+static bool
+packed_is_fresh(const struct ring *r)
+{
+	for (uint16_t i = 0; i < r->size; i++)
+		if (guest_load16(&r->g_packed[i].flags) & VIRTQ_DESC_F_USED)
+			return false;
+	return true;
+}
+
 void
 vhc_ring_start(struct ring *r, uint32_t base)
 {
 	if (r->kind == RING_PACKED) {
 		r->used.idx = base & BASE_IDX_MASK;
-		r->used.wrap = base >> BASE_WRAP_BIT & 1;
+		r->used.wrap = (base >> BASE_WRAP_BIT & 1) || (!base && packed_is_fresh(r));
 	} else {
 		r->used.idx = guest_load16(&r->g_used->idx);
 		r->used.wrap = false;

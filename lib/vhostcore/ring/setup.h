@@ -39,7 +39,8 @@ int vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const str
  * same number, and where a front-end says another (0 after it reconnected, or the driver's own
  * index) the ring is right: what lies between was never given back.
  * Packed: the ring does not tell, so `base` counts; its used half is the same as its available
- * half, because nothing is left unused when a ring stops.
+ * half, because nothing is left unused when a ring stops. But a ring nobody used yet begins with
+ * wrap counter 1 (virtio 1.2 2.8.1), also where User-mode Linux says a bare 0.
  */
 void vhc_ring_start(struct ring *r, uint32_t base);
 
