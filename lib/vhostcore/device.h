@@ -118,9 +118,12 @@ bool vhc_queue_stop(struct vhc_queue *q);
 /* Switch to the device's new map. A queue whose ring is not in it stops. */
 void vhc_queue_remap(struct vhc_queue *q);
 
-/* Take ownership of a descriptor; -1 means none. The old one is closed. */
+/*
+ * Take ownership of a descriptor; -1 means none. The old one is closed. `relay` hands on what is
+ * signalled on `fd`; NULL: `fd` is the front-end's own.
+ */
 void vhc_queue_set_kick(struct vhc_queue *q, int fd);
-void vhc_queue_set_call(struct vhc_queue *q, int fd);
+void vhc_queue_set_call(struct vhc_queue *q, int fd, struct relay *relay);
 void vhc_queue_set_err(struct vhc_queue *q, int fd);
 
 /*

@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "ctl/relay.h"
 #include "device.h"
 #include "ring/verbs.h"
 
@@ -216,8 +217,10 @@ swap_signal_fd(struct vhc_queue *q, int *own, int *borrowed, int fd)
 }
 
 void
-vhc_queue_set_call(struct vhc_queue *q, int fd)
+vhc_queue_set_call(struct vhc_queue *q, int fd, struct relay *relay)
 {
+	vhc_relay_destroy(q->call_relay);
+	q->call_relay = relay;
 	swap_signal_fd(q, &q->call_fd, &q->ring.call_fd, fd);
 	/* The old descriptor may have got a signal that nobody will see: repeat it. */
 	if (fd >= 0 && q->running)
@@ -244,7 +247,7 @@ vhc_queue_forget(struct vhc_queue *q)
 void
 vhc_queue_close_fds(struct vhc_queue *q)
 {
-	vhc_queue_set_call(q, -1);
+	vhc_queue_set_call(q, -1, NULL);
 	vhc_queue_set_err(q, -1);
 }
 

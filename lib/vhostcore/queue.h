@@ -14,6 +14,8 @@
 #include "ring/setup.h"
 #include "vhostcore.h"
 
+struct relay;
+
 typedef uint16_t (*vhc_burst_t)(struct vhc_queue *q, void **items, uint16_t n);
 
 struct vhc_queue {
@@ -37,6 +39,7 @@ struct vhc_queue {
 	uint32_t base;		/* where to go on, while not running; as in SET_VRING_BASE */
 	int kick_fd;
 	int call_fd;
+	struct relay *call_relay; /* NULL: call_fd is the front-end's own */
 	int err_fd;
 	bool wants_kicks;	/* the application sleeps on poll_fd, also across front-ends */
 	int poll_fd;		/* epoll instance handed to the application; watches the next two */

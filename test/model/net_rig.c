@@ -157,7 +157,7 @@ open_device(struct net_rig *rig, const struct net_rig_conf *conf)
 		rig->call[i] = new_eventfd();
 		rig->err[i] = new_eventfd();
 		if (!conf->no_call_fd)
-			vhc_queue_set_call(q, dup(rig->call[i]));
+			vhc_queue_set_call(q, dup(rig->call[i]), NULL);
 		vhc_queue_set_err(q, dup(rig->err[i]));
 	}
 }

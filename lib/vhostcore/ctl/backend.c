@@ -9,19 +9,18 @@
 #include "session.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 
 #include "../base/fd.h"
+#include "relay.h"
 
 int
 vhc_on_set_backend_req_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {
-	struct stat st;
-
 	(void)reply;
-	if (fstat(msg->fds[0], &st) < 0 || !S_ISSOCK(st.st_mode))
-		return vhc_session_refuse(dev, -EINVAL,
-					  "SET_BACKEND_REQ_FD: the descriptor is no socket");
+	/* User-mode Linux sends a pipe, in which nobody could answer; it wants that accepted. */
+	if (!vhc_relay_fits(msg->fds[0]))
+		return vhc_session_refuse(dev, -EINVAL, "SET_BACKEND_REQ_FD: the descriptor is"
+					  " neither a socket nor a pipe to write to");
 	fd_close(&dev->backend_fd);
 	dev->backend_fd = vhc_msg_take_fd(msg, 0);
 	return 0;

@@ -13,7 +13,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <string.h>
 #include <sys/stat.h>
+
+#include "relay.h"
 
 static struct vhc_queue *
 queue_by_state(struct vhc_device *dev, const struct msg *msg)
@@ -128,8 +131,8 @@ take_eventfd(struct vhc_device *dev, const char *request, struct msg *msg, int *
 	if (msg->payload.u64 & VHOST_USER_VRING_NOFD_MASK)
 		return 0;
 	/*
-	 * An eventfd is an anonymous inode, which has no type. A pipe or a socket in its place
-	 * could kill us with SIGPIPE, a file would grow.
+	 * An eventfd is an anonymous inode, which has no type. Signalling a pipe or a socket in its
+	 * place could kill us with SIGPIPE, a file would grow.
 	 */
 	if (fstat(msg->fds[0], &st) < 0 || (st.st_mode & S_IFMT) != 0)
 		return vhc_session_refuse(dev, -EINVAL,
@@ -160,14 +163,31 @@ vhc_on_set_vring_kick(struct vhc_device *dev, struct msg *msg, struct reply *rep
 	return 0;
 }
 
+/* User-mode Linux wants its interrupts in a pipe. */
+static int
+take_relayed(struct vhc_device *dev, struct msg *msg)
+{
+	struct relay *relay;
+	int fd, rc = vhc_relay_create(dev->loop, vhc_msg_take_fd(msg, 0), &fd, &relay);
+
+	if (rc)
+		return vhc_session_refuse(dev, rc, "SET_VRING_CALL: the pipe or socket cannot be"
+					  " served: %s", strerror(-rc));
+	vhc_queue_set_call(queue_by_u64(dev, msg), fd, relay);
+	return 0;
+}
+
 int
 vhc_on_set_vring_call(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {
-	int fd, rc = take_eventfd(dev, "SET_VRING_CALL", msg, &fd);
+	int fd, rc;
 
 	(void)reply;
+	if (msg->nr_fds && vhc_relay_fits(msg->fds[0]))
+		return take_relayed(dev, msg);
+	rc = take_eventfd(dev, "SET_VRING_CALL", msg, &fd);
 	if (rc == 0)
-		vhc_queue_set_call(queue_by_u64(dev, msg), fd);
+		vhc_queue_set_call(queue_by_u64(dev, msg), fd, NULL);
 	return rc;
 }
 
