@@ -11,12 +11,21 @@
 
 #include "queue.h"
 
+/* A command of the driver: a private copy, and what is known of the device it came for. */
+struct vhc_command {
+	const uint8_t *raw;
+	uint32_t len;
+	uint64_t features;	/* agreed on */
+	uint16_t nr_rings;	/* data rings */
+};
+
 struct vhc_class {
 	const char *name;
 	size_t queue_len; /* of the class's queue struct, which begins with struct vhc_queue */
+	size_t state_len; /* of what the class keeps of a driver; zero when another one begins */
 	uint16_t nr_vital_rings; /* rings 0...n-1 must run before the device does */
 
-	/* Virtio feature bits a device with so many rings offers, transport bits aside. */
+	/* Virtio feature bits a device with so many data rings offers, transport bits aside. */
 	uint64_t (*features)(uint16_t nr_rings);
 
 	/* Name of a feature bit of this kind of device, or NULL. */
@@ -33,6 +42,26 @@ struct vhc_class {
 	 * happened yet, it must not any more. Not there: the class has no network.
 	 */
 	void (*announce)(struct vhc_device *dev, const uint8_t *mac);
+
+	/* The rest may be NULL: such a device has no control ring, and an empty configuration. */
+
+	/* Index of the ring that carries commands, or VHC_NO_RING where none was agreed on. */
+	uint16_t (*control_ring)(uint64_t features, uint16_t nr_rings);
+
+	/*
+	 * Judge a command, and do what it says: into `state`. Sets the byte the driver reads; a
+	 * fault other than RING_FAULT_NONE is counted.
+	 */
+	enum ring_fault (*command)(void *state, const struct vhc_command *command, uint8_t *ack);
+
+	/* After the commands so far: may the poller of this data ring go in? */
+	bool (*ring_in_use)(const void *state, uint16_t index);
+
+	/* The configuration space, into 256 zeros. `mtu` is 0 if none was announced. */
+	void (*config)(const void *state, uint16_t nr_rings, uint16_t mtu, uint8_t *bytes);
 };
+
+/* A copy of what the class keeps of the driver. Any thread. */
+void vhc_class_state(struct vhc_device *dev, void *copy);
 
 #endif

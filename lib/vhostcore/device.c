@@ -27,11 +27,19 @@
 
 #define DEVICE_SETTLE_MS 3000
 
+/* A message names a ring with eight bits. */
+static bool
+has_room_for_control(const struct vhc_server_opts *opts)
+{
+	return opts->cls->control_ring && opts->nr_rings <= VHOST_USER_VRING_IDX_MASK;
+}
+
 static int
 create_queues(struct vhc_device *dev)
 {
+	dev->state = calloc(1, dev->cls->state_len + 1);
 	dev->queues = calloc(dev->nr_rings, sizeof(*dev->queues));
-	if (!dev->queues)
+	if (!dev->state || !dev->queues)
 		return -ENOMEM;
 	for (uint16_t i = 0; i < dev->nr_rings; i++) {
 		int rc = vhc_queue_create(dev, i, &dev->queues[i]);
@@ -60,7 +68,8 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 	if (opts->ops)
 		dev->ops = *opts->ops;
 	dev->ops_arg = opts->ops_arg;
-	dev->nr_rings = opts->nr_rings;
+	dev->nr_data_rings = opts->nr_rings;
+	dev->nr_rings = opts->nr_rings + has_room_for_control(opts);
 	dev->offered = opts->cls->features(opts->nr_rings) | TRANSPORT_FEATURES;
 	dev->offered &= ~opts->features_off;
 	dev->backend_fd = -1;
@@ -81,6 +90,7 @@ vhc_device_destroy(struct vhc_device *dev)
 	for (uint16_t i = 0; dev->queues && i < dev->nr_rings; i++)
 		vhc_queue_destroy(dev->queues[i]);
 	free(dev->queues);
+	free(dev->state);
 	free(dev);
 }
 
@@ -118,9 +128,9 @@ tell_queues(struct vhc_device *dev)
 	for (uint16_t i = 0; i < dev->nr_rings; i++) {
 		struct vhc_queue *q = dev->queues[i];
 
-		if (q->usable == q->running)
+		if (q->usable == vhc_queue_is_open(q))
 			continue;
-		q->usable = q->running;
+		vhc_queue_settle(q);
 		if (dev->ops.queue_changed)
 			dev->ops.queue_changed(dev, i, q->usable, dev->ops_arg);
 	}
@@ -187,9 +197,16 @@ vhc_device_reset(struct vhc_device *dev)
 	}
 	if (dev->cls->announce)
 		dev->cls->announce(dev, NULL);
+	vhc_device_forget_commands(dev);
 	dev->features = 0;
 	dev->has_features = false;
 	dev->status = 0;
+}
+
+void
+vhc_device_forget_commands(struct vhc_device *dev)
+{
+	memset(dev->state, 0, dev->cls->state_len);
 }
 
 void
@@ -205,6 +222,7 @@ vhc_device_detach(struct vhc_device *dev, const char *reason)
 	for (uint16_t i = 0; i < dev->nr_rings; i++)
 		vhc_queue_close_fds(dev->queues[i]);
 	vhc_device_set_map(dev, NULL);
+	dev->is_owned = false;
 	dev->protocol_features = 0;
 	dev->mtu = 0;
 	dev->peer = 0;
@@ -214,6 +232,38 @@ vhc_device_detach(struct vhc_device *dev, const char *reason)
 }
 
 /* ---- conclusions ---------------------------------------------------------------------------- */
+
+uint16_t
+vhc_device_control_ring(const struct vhc_device *dev)
+{
+	uint16_t index;
+
+	if (!dev->cls->control_ring || !dev->has_features)
+		return VHC_NO_RING;
+	index = dev->cls->control_ring(dev->features, dev->nr_data_rings);
+	return index < dev->nr_rings ? index : VHC_NO_RING;
+}
+
+bool
+vhc_device_has_ring(const struct vhc_device *dev, uint32_t index)
+{
+	return index < dev->nr_data_rings ||
+	       (index < dev->nr_rings && index == vhc_device_control_ring(dev));
+}
+
+/*
+ * A front-end that serves the commands itself may still agree on the feature; it says with
+ * SET_VRING_ENABLE which rings are used. Only a control ring that runs here tells otherwise.
+ */
+bool
+vhc_device_uses_ring(const struct vhc_device *dev, uint16_t index)
+{
+	uint16_t control = vhc_device_control_ring(dev);
+
+	if (control == VHC_NO_RING || !dev->queues[control]->running)
+		return true;
+	return dev->cls->ring_in_use(dev->state, index);
+}
 
 bool
 vhc_device_driver_ready(const struct vhc_device *dev)
@@ -280,7 +330,8 @@ vhc_device_info(struct vhc_device *dev, struct vhc_device_info *info)
 		.offered = dev->offered,
 		.protocol_features = dev->protocol_features,
 		.mtu = dev->mtu,
-		.nr_rings = dev->nr_rings,
+		.nr_rings = dev->nr_data_rings,
+		.control_ring = vhc_device_control_ring(dev),
 		.nr_regions = (uint16_t)(dev->map ? dev->map->nr : 0),
 		.status = dev->status,
 		.nr_connects = dev->nr_connects,
@@ -295,4 +346,12 @@ VHC_API struct vhc_queue *
 vhc_device_queue(struct vhc_device *dev, uint16_t index)
 {
 	return index < dev->nr_rings ? dev->queues[index] : NULL;
+}
+
+VHC_API void
+vhc_class_state(struct vhc_device *dev, void *copy)
+{
+	vhc_loop_lock(dev->loop);
+	memcpy(copy, dev->state, dev->cls->state_len);
+	vhc_loop_unlock(dev->loop);
 }

@@ -33,7 +33,8 @@ struct vhc_device {
 	struct vhc_device_ops ops;
 	void *ops_arg;
 	uint64_t offered;		/* virtio feature bits, transport bits included */
-	uint16_t nr_rings;
+	uint16_t nr_data_rings;
+	uint16_t nr_rings;		/* and perhaps one for commands behind them */
 	struct vhc_queue **queues;
 
 	/* the front-end's; gone with it */
@@ -41,7 +42,9 @@ struct vhc_device {
 	pid_t peer;
 	uint64_t features;		/* agreed on */
 	bool has_features;
+	bool is_owned;			/* SET_OWNER came */
 	uint64_t protocol_features;	/* agreed on */
+	void *state;			/* what the class keeps of the driver */
 	struct map *map;		/* NULL: no memory shared yet */
 	uint8_t status;
 	uint16_t mtu;
@@ -98,6 +101,18 @@ void vhc_device_set_map(struct vhc_device *dev, struct map *map);
 /* Back to power-on, except for the connection, memory and protocol features. */
 void vhc_device_reset(struct vhc_device *dev);
 
+/* Another driver begins: nothing that the one before commanded holds any more. */
+void vhc_device_forget_commands(struct vhc_device *dev);
+
+/* Index of the ring that carries commands, or VHC_NO_RING where none was agreed on. */
+uint16_t vhc_device_control_ring(const struct vhc_device *dev);
+
+/* Is there a ring of this number? The control ring is there once it was agreed on. */
+bool vhc_device_has_ring(const struct vhc_device *dev, uint32_t index);
+
+/* Does the driver use this data ring? All of them, unless it commanded otherwise. */
+bool vhc_device_uses_ring(const struct vhc_device *dev, uint16_t index);
+
 /* Is the driver ready, as far as the front-end tells us? */
 bool vhc_device_driver_ready(const struct vhc_device *dev);
 
@@ -117,6 +132,12 @@ bool vhc_queue_stop(struct vhc_queue *q);
 
 /* Switch to the device's new map. A queue whose ring is not in it stops. */
 void vhc_queue_remap(struct vhc_queue *q);
+
+/* Running, and open to its poller. */
+bool vhc_queue_is_open(const struct vhc_queue *q);
+
+/* Open or close the gate accordingly, and note it. */
+void vhc_queue_settle(struct vhc_queue *q);
 
 /*
  * Take ownership of a descriptor; -1 means none. The old one is closed. `relay` hands on what is

@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "control.h"
 #include "ctl/relay.h"
 #include "device.h"
 #include "ring/verbs.h"
@@ -85,6 +86,30 @@ apply_kicks(struct vhc_queue *q)
 /* ---- running -------------------------------------------------------------------------------- */
 
 bool
+vhc_queue_is_open(const struct vhc_queue *q)
+{
+	return q->running && !q->is_control && vhc_device_uses_ring(q->dev, q->index);
+}
+
+/* The poller's again, if it is to have it. */
+static void
+open_gate(struct vhc_queue *q)
+{
+	if (vhc_queue_is_open(q))
+		vhc_gate_open(&q->gate);
+}
+
+void
+vhc_queue_settle(struct vhc_queue *q)
+{
+	q->usable = vhc_queue_is_open(q);
+	if (q->usable)
+		vhc_gate_open(&q->gate);
+	else
+		vhc_gate_close(&q->gate);
+}
+
+bool
 vhc_queue_is_set_up(const struct vhc_queue *q)
 {
 	return q->dev->map && q->has_num && q->has_addr && q->started;
@@ -112,6 +137,7 @@ queue_start(struct vhc_queue *q)
 	q->claim.event_idx = dev->features & BIT64(VIRTIO_F_EVENT_IDX_BIT);
 	q->claim.indirect = dev->features & BIT64(VIRTIO_F_INDIRECT_DESC_BIT);
 	q->claim.in_order = dev->features & BIT64(VIRTIO_F_IN_ORDER_BIT);
+	q->is_control = vhc_device_control_ring(dev) == q->index;
 	if (!base_fits(q))
 		return false;
 	if (vhc_ring_translate(&q->ring, &q->claim, dev->map, q->obstacle))
@@ -122,15 +148,28 @@ queue_start(struct vhc_queue *q)
 		log_info(dev->name,
 			 "ring %u: the front-end said to go on at 0x%x, the ring itself says 0x%x",
 			 q->index, q->base, vhc_ring_base(&q->ring));
-	dev->cls->queue_start(q, dev->features);
-	apply_kicks(q);
 	q->running = true;
-	vhc_gate_open(&q->gate);
+	if (q->is_control) {
+		vhc_control_watch(q);
+	} else {
+		dev->cls->queue_start(q, dev->features);
+		apply_kicks(q);
+		open_gate(q);
+	}
 	/* After a reconnect the driver may wait for an interrupt that was lost: one too many is
 	 * fine. */
 	if (q->call_fd >= 0)
 		fd_signal(q->call_fd);
 	return true;
+}
+
+/* With the gate closed. */
+static void
+end_run(struct vhc_queue *q)
+{
+	vhc_control_unwatch(q);
+	q->base = vhc_ring_base(&q->ring);
+	q->running = q->is_control = false;
 }
 
 bool
@@ -139,8 +178,7 @@ vhc_queue_stop(struct vhc_queue *q)
 	if (!q->running)
 		return false;
 	vhc_gate_close(&q->gate);
-	q->base = vhc_ring_base(&q->ring);
-	q->running = false;
+	end_run(q);
 	return true;
 }
 
@@ -171,11 +209,10 @@ vhc_queue_remap(struct vhc_queue *q)
 	/* Bursts return 0 for as long as it takes to swap a few pointers, no longer. */
 	vhc_gate_close(&q->gate);
 	if (q->dev->map && !vhc_ring_translate(&q->ring, &q->claim, q->dev->map, q->obstacle)) {
-		vhc_gate_open(&q->gate);
+		open_gate(q);
 		return;
 	}
-	q->base = vhc_ring_base(&q->ring);
-	q->running = false;
+	end_run(q);
 }
 
 /* ---- descriptors ---------------------------------------------------------------------------- */
@@ -200,9 +237,12 @@ vhc_queue_set_kick(struct vhc_queue *q, int fd)
 {
 	if (q->poll_fd >= 0 && q->kick_fd >= 0)
 		epoll_ctl(q->poll_fd, EPOLL_CTL_DEL, q->kick_fd, NULL);
+	vhc_control_unwatch(q);
 	fd_close(&q->kick_fd);
 	q->kick_fd = fd;
 	poll_fd_watch(q);
+	if (q->is_control)
+		vhc_control_watch(q);
 }
 
 /* The poller signals both from inside the gate, so they change only while it is closed. */
@@ -212,8 +252,7 @@ swap_signal_fd(struct vhc_queue *q, int *own, int *borrowed, int fd)
 	vhc_gate_close(&q->gate);
 	fd_close(own);
 	*own = *borrowed = fd;
-	if (q->running)
-		vhc_gate_open(&q->gate);
+	open_gate(q);
 }
 
 void
@@ -263,8 +302,7 @@ vhc_queue_pause(struct vhc_queue *q)
 VHC_API void
 vhc_queue_resume(struct vhc_queue *q)
 {
-	if (q->running)
-		vhc_gate_open(&q->gate);
+	open_gate(q);
 	vhc_loop_unlock(q->dev->loop);
 }
 
@@ -279,7 +317,8 @@ vhc_queue_info(struct vhc_queue *q, struct vhc_queue_info *info)
 		.size = q->claim.size,
 		.started = q->started,
 		.enabled = q->enabled,
-		.running = q->running,
+		.running = q->is_control || vhc_queue_is_open(q),
+		.control = q->is_control,
 		.broken = q->running && ld_relaxed(&q->ring.broken),
 		.event_idx = q->running && q->ring.event_idx,
 		.indirect = q->running && q->ring.indirect,
@@ -309,7 +348,7 @@ want_kicks_stopped(struct vhc_queue *q, bool on)
 
 	vhc_queue_pause(q);
 	q->wants_kicks = on;
-	if (q->running)
+	if (q->running && !q->is_control)
 		has_work = apply_kicks(q);
 	vhc_queue_resume(q);
 	return has_work;

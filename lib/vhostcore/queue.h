@@ -34,12 +34,15 @@ struct vhc_queue {
 	bool has_addr;
 	bool started;		/* SET_VRING_KICK came, GET_VRING_BASE did not */
 	bool enabled;		/* SET_VRING_ENABLE, or a front-end without protocol features */
-	bool running;		/* the gate is open: bursts move packets */
+	bool running;		/* the ring is translated, and its poller's if anybody's */
+	bool is_control;	/* of a running ring: it carries commands, the gate stays closed */
 	bool usable;		/* what the application was told last */
 	uint32_t base;		/* where to go on, while not running; as in SET_VRING_BASE */
 	int kick_fd;
 	int call_fd;
 	struct relay *call_relay; /* NULL: call_fd is the front-end's own */
+	uint64_t kick_watch;	/* of a control ring: we wait for kicks ... */
+	uint64_t look_timer;	/* ... and look again without one */
 	int err_fd;
 	bool wants_kicks;	/* the application sleeps on poll_fd, also across front-ends */
 	int poll_fd;		/* epoll instance handed to the application; watches the next two */

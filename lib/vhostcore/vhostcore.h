@@ -5,7 +5,8 @@
  *
  * A *server* is one socket path and the one *device* served on it. The device lives as long as its
  * server: front-ends come and go, the device, its queues and their counters stay. A device has a
- * *class* (vhostcore_net.h has the network one) and `nr_rings` *queues*, one a virtqueue.
+ * *class* (vhostcore_net.h has the network one) and `nr_rings` *queues*, one a virtqueue. A class
+ * may have one ring more, on which the driver sends commands; the library serves it.
  *
  * Contexts of execution
  *  - control thread: one a process, started with the first server. Every callback runs on it.
@@ -61,7 +62,10 @@ enum vhc_role {
 struct vhc_device_ops {
 	/** The first queue pair became able, or unable, to move packets. */
 	void (*running)(struct vhc_device *dev, bool running, void *arg);
-	/** One ring became usable or unusable; also called for every ring of a lost front-end. */
+	/**
+	 * One ring became usable or unusable for bursts; also called for every ring of a lost
+	 * front-end, and when the driver starts or ceases to use it.
+	 */
 	void (*queue_changed)(struct vhc_device *dev, uint16_t ring, bool usable, void *arg);
 	/** The front-end announced an MTU. */
 	void (*mtu_changed)(struct vhc_device *dev, uint16_t mtu, void *arg);
@@ -71,7 +75,7 @@ struct vhc_server_opts {
 	const char *name;		/**< tag of log lines; copied; at most 63 bytes */
 	const char *path;		/**< socket path, at most 107 bytes; copied */
 	enum vhc_role role;
-	uint16_t nr_rings;		/**< virtqueues served, 1...256 */
+	uint16_t nr_rings;		/**< virtqueues for data, 1...256 */
 	const struct vhc_class *cls;	/**< kind of device; stays valid as long as the server */
 	uint64_t features_off; /**< virtio feature bits not to offer although the class has them */
 	const struct vhc_device_ops *ops; /**< may be NULL; copied */
@@ -124,6 +128,9 @@ const char *vhc_stage_name(enum vhc_stage stage);
 
 #define VHC_WHY_LEN 256
 
+/** No ring has this number. */
+#define VHC_NO_RING UINT16_MAX
+
 struct vhc_device_info {
 	char name[64];
 	char path[108];
@@ -134,7 +141,8 @@ struct vhc_device_info {
 	uint64_t offered;
 	uint64_t protocol_features;	/**< offered and accepted protocol feature bits */
 	uint16_t mtu;			/**< 0: the front-end announced none */
-	uint16_t nr_rings;
+	uint16_t nr_rings;		/**< as in vhc_server_opts */
+	uint16_t control_ring;		/**< the one for commands, or VHC_NO_RING */
 	uint16_t nr_regions;		/**< memory regions mapped */
 	uint8_t status;			/**< virtio status byte, if the front-end sends it */
 	uint64_t nr_connects;		/**< front-ends seen so far */
@@ -162,7 +170,8 @@ struct vhc_queue_info {
 	uint16_t size;		/**< descriptors; 0: not set yet */
 	bool started; /**< the front-end sent a kick descriptor and did not stop the ring */
 	bool enabled;
-	bool running;		/**< bursts move packets */
+	bool running;		/**< bursts move packets, or commands are served */
+	bool control;		/**< it carries commands now: bursts return 0 */
 	bool broken;		/**< stopped because the guest broke the rules; see @p last_fault */
 	bool packed;		/**< layout of the ring: packed, or split */
 	bool event_idx;

@@ -143,6 +143,27 @@ struct vhc_net_stats {
 /** Read the counters. Any thread; never disturbs the poller. */
 void vhc_net_queue_stats(const struct vhc_queue *q, struct vhc_net_stats *stats);
 
+/**
+ * What the driver said on the control ring since it began; all zero where it said nothing or the
+ * front-end listens to it. Nothing is filtered: the guest gets every packet pushed.
+ */
+struct vhc_net_control {
+	uint16_t nr_pairs;	/**< queue pairs it uses; 0: it did not say */
+	bool is_promisc;
+	bool is_allmulti;
+	bool has_mac;		/**< it set its address */
+	uint8_t mac[6];
+	uint32_t nr_unicast;	/**< addresses in its receive table */
+	uint32_t nr_multicast;
+	uint16_t nr_vlans;	/**< VLANs it wants to receive */
+	uint64_t nr_announced;
+	uint64_t nr_commands;
+	uint64_t nr_refused;	/**< of these, answered with an error */
+};
+
+/** Snapshot of that. Any thread; waits for the control thread. */
+void vhc_net_control(struct vhc_device *dev, struct vhc_net_control *control);
+
 #ifdef __cplusplus
 }
 #endif

@@ -61,7 +61,7 @@ nr_set_up(const struct vhc_device *dev)
 {
 	unsigned int nr = 0;
 
-	for (uint16_t i = 0; i < dev->nr_rings; i++)
+	for (uint16_t i = 0; i < dev->nr_data_rings; i++)
 		nr += vhc_queue_is_set_up(dev->queues[i]) && !dev->queues[i]->obstacle[0];
 	return nr;
 }
@@ -81,7 +81,7 @@ why_ring(const struct vhc_device *dev, const struct vhc_queue *q, char *why)
 	return say(why, stage,
 		   "%u of %u rings are set up; ring %u still lacks %s: is the driver in "
 		   "the guest loaded and its interface up?",
-		   nr, dev->nr_rings, q->index, lacks);
+		   nr, dev->nr_data_rings, q->index, lacks);
 }
 
 static bool

@@ -9,7 +9,8 @@
  *
  * usage: backend server|client:RINGS:PATH...
  *
- * One line of JSON a question: "info PORT", "queue PORT RING", "push PORT RING COUNT", "quit".
+ * One line of JSON a question: "info PORT", "control PORT", "queue PORT RING",
+ * "push PORT RING COUNT", "quit".
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -108,8 +109,30 @@ print_info(struct vhc_device *dev)
 	print_number("mtu", info.mtu);
 	print_number("status", info.status);
 	print_number("nr_rings", info.nr_rings);
+	print_number("control_ring", info.control_ring);
 	print_number("nr_regions", info.nr_regions);
 	print_number("nr_connects", info.nr_connects);
+}
+
+static void
+print_control(struct vhc_device *dev)
+{
+	struct vhc_net_control control;
+	char mac[18];
+
+	vhc_net_control(dev, &control);
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", control.mac[0], control.mac[1],
+		 control.mac[2], control.mac[3], control.mac[4], control.mac[5]);
+	print_number("pairs", control.nr_pairs);
+	print_bool("promisc", control.is_promisc);
+	print_bool("allmulti", control.is_allmulti);
+	print_text("mac", control.has_mac ? mac : "");
+	print_number("unicast", control.nr_unicast);
+	print_number("multicast", control.nr_multicast);
+	print_number("vlans", control.nr_vlans);
+	print_number("announced", control.nr_announced);
+	print_number("commands", control.nr_commands);
+	print_number("refused", control.nr_refused);
 }
 
 static void
@@ -141,6 +164,7 @@ print_queue(struct vhc_queue *q)
 	print_bool("enabled", info.enabled);
 	print_bool("running", info.running);
 	print_bool("broken", info.broken);
+	print_bool("control", info.control);
 	print_bool("event_idx", info.event_idx);
 	print_bool("indirect", info.indirect);
 	print_number("avail_idx", info.avail_idx);
@@ -188,6 +212,8 @@ answer(const char *line)
 	printf("{");
 	if (!strcmp(verb, "info") && dev)
 		print_info(dev);
+	else if (!strcmp(verb, "control") && dev)
+		print_control(dev);
 	else if (!strcmp(verb, "queue") && q)
 		print_queue(q);
 	else if (!strcmp(verb, "push") && q)

@@ -60,6 +60,10 @@ class BackEnd:
     def port(self, port: int = 0) -> dict:
         return self.ask(f"info {port}")
 
+    def control(self, port: int = 0) -> dict:
+        """What the driver commanded."""
+        return self.ask(f"control {port}")
+
     def ring(self, ring: int, port: int = 0) -> dict:
         return self.ask(f"queue {port} {ring}")
 

@@ -22,7 +22,8 @@ DESC_F_AVAIL, DESC_F_USED = 1 << 7, 1 << 15  # packed
 PACKED_FRESH = 0x8000  # slot 0, wrap counter 1
 
 ALL_PROTOCOL = bits(Protocol.MQ, Protocol.RARP, Protocol.REPLY_ACK, Protocol.MTU,
-                    Protocol.BACKEND_REQ, Protocol.RESET_DEVICE, Protocol.CONFIGURE_MEM_SLOTS, Protocol.STATUS)
+                    Protocol.BACKEND_REQ, Protocol.CONFIG, Protocol.RESET_DEVICE,
+                    Protocol.CONFIGURE_MEM_SLOTS, Protocol.STATUS)
 NO_STATUS = ALL_PROTOCOL & ~bits(Protocol.STATUS)
 BASIC_FEATURES = bits(Feature.VERSION_1, Feature.PROTOCOL_FEATURES, Feature.MRG_RXBUF)
 READY = Status.ACKNOWLEDGE | Status.DRIVER | Status.FEATURES_OK | Status.DRIVER_OK
@@ -73,6 +74,19 @@ class Ring:
         self.memory.map[self.at:self.at + RING_SPACE] = bytes(RING_SPACE)
         self.avail_idx = 0
 
+    def post_chain(self, pieces: list[tuple[int, int, int]]) -> None:
+        """Make one chain available: (guest address, length, flags) of each piece; NEXT is added."""
+        first = self.avail_idx * 4 % self.size
+        slots = [(first + number) % self.size for number in range(len(pieces))]
+        for slot, then, (guest, length, flags) in zip(slots, [*slots[1:], None], pieces):
+            more = 0 if then is None else DESC_F_NEXT
+            struct.pack_into("<QIHH", self.memory.map, self.at + 16 * slot, guest, length,
+                             flags | more, then or 0)
+        entry = self.at + AVAIL_AT + 4 + 2 * (self.avail_idx % self.size)
+        struct.pack_into("<H", self.memory.map, entry, first)
+        self.avail_idx = (self.avail_idx + 1) & 0xFFFF
+        self.set_avail_idx(self.avail_idx)
+
     def post(self, count: int = 1) -> None:
         """Make `count` writable buffers available."""
         for _ in range(count):
@@ -87,7 +101,9 @@ class Ring:
                          DESC_F_WRITE, 0)
 
     def set_avail_idx(self, value: int) -> None:
-        struct.pack_into("<H", self.memory.map, self.at + AVAIL_AT + 2, value & 0xFFFF)
+        """In one store: pack_into() would let a control ring, which is served meanwhile, see 0."""
+        with memoryview(self.memory.map) as view, view.cast("H") as halves:
+            halves[(self.at + AVAIL_AT + 2) // 2] = value & 0xFFFF
 
     def set_used_idx(self, value: int) -> None:
         struct.pack_into("<H", self.memory.map, self.at + USED_AT + 2, value & 0xFFFF)
@@ -112,6 +128,7 @@ class PackedRing(Ring):
         """Slots before this one (bit 15: wrap counter) are used in this round, others in the last."""
         self.posted_at = self.used_at = place
         self.seen: list[tuple[int, int]] = []
+        self.lengths: dict[int, int] = {}  # slots of a chain, by its id
         for slot in range(self.size):
             wrap = (place >> 15) if slot < (place & 0x7FFF) else 1 - (place >> 15)
             self._write(slot, 0, 0, DESC_F_AVAIL | DESC_F_USED if wrap else 0)
@@ -132,6 +149,17 @@ class PackedRing(Ring):
                         flags | (DESC_F_AVAIL if wrap else DESC_F_USED))
             self.posted_at = self.after(self.posted_at)
 
+    def post_chain(self, pieces: list[tuple[int, int, int]]) -> None:
+        places = [self.posted_at]
+        for _ in pieces:
+            places.append(self.after(places[-1]))
+        self.posted_at = places.pop()
+        self.lengths[places[-1] & 0x7FFF] = len(pieces)
+        for place, (guest, length, flags) in reversed(list(zip(places, pieces))):
+            more = 0 if place == places[-1] else DESC_F_NEXT
+            self._write(place & 0x7FFF, guest, length,
+                        flags | more | (DESC_F_AVAIL if place >> 15 else DESC_F_USED))
+
     def _write(self, slot: int, guest: int, length: int, flags: int) -> None:
         struct.pack_into("<QIHH", self.memory.map, self.at + 16 * slot, guest, length, slot, flags)
 
@@ -144,7 +172,8 @@ class PackedRing(Ring):
             if self.used_at == self.posted_at or flags & (DESC_F_AVAIL | DESC_F_USED) != bits_of_used:
                 break
             self.seen.append((slot, length))
-            self.used_at = self.after(self.used_at)
+            for _ in range(self.lengths.pop(slot, 1)):
+                self.used_at = self.after(self.used_at)
         return len(self.seen)
 
     def used(self, idx: int) -> tuple[int, int]:

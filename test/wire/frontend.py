@@ -37,6 +37,8 @@ class Request(IntEnum):
     SEND_RARP = 19
     NET_SET_MTU = 20
     SET_BACKEND_REQ_FD = 21
+    GET_CONFIG = 24
+    SET_CONFIG = 25
     RESET_DEVICE = 34
     GET_MAX_MEM_SLOTS = 36
     ADD_MEM_REG = 37
@@ -69,7 +71,12 @@ class Feature(IntEnum):
     MTU = 3
     MRG_RXBUF = 15
     CTRL_VQ = 17
+    CTRL_RX = 18
+    CTRL_VLAN = 19
+    CTRL_RX_EXTRA = 20
+    GUEST_ANNOUNCE = 21
     MQ = 22
+    CTRL_MAC_ADDR = 23
     INDIRECT_DESC = 28
     EVENT_IDX = 29
     PROTOCOL_FEATURES = 30
@@ -119,6 +126,10 @@ def mem_table(*regions: bytes, nregions: int | None = None) -> bytes:
 
 def mem_reg(one: bytes) -> bytes:
     return struct.pack("=Q", 0) + one
+
+
+def config(offset: int, data: bytes, flags: int = 0, *, size: int | None = None) -> bytes:
+    return struct.pack("=III", offset, len(data) if size is None else size, flags) + data
 
 
 # -- descriptors to send ---------------------------------------------------------------------------

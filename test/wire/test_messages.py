@@ -38,8 +38,8 @@ def test_offered_features(front):
                 Feature.INDIRECT_DESC, Feature.EVENT_IDX, Feature.CSUM, Feature.GUEST_CSUM,
                 Feature.RING_PACKED, Feature.IN_ORDER)
     assert offered & must == must
-    # A control queue nobody serves, and features whose messages we do not have.
-    assert offered & bits(Feature.CTRL_VQ, Feature.NOTIFICATION_DATA, Feature.RING_RESET) == 0
+    # Commands that would have to be obeyed, and features whose messages we do not have.
+    assert offered & bits(Feature.CTRL_RX_EXTRA, Feature.NOTIFICATION_DATA, Feature.RING_RESET) == 0
 
 
 def test_one_queue_pair_is_no_multiqueue(back):
@@ -52,7 +52,7 @@ def test_features_are_a_subset(front, back):
     assert back.port()["features"] == BASIC_FEATURES
 
 
-@pytest.mark.parametrize("bit", [2, Feature.CTRL_VQ, Feature.NOTIFICATION_DATA, 63], ids=int)
+@pytest.mark.parametrize("bit", [2, Feature.CTRL_RX_EXTRA, Feature.NOTIFICATION_DATA, 63], ids=int)
 def test_feature_that_was_not_offered(front, back, bit):
     front.do(Request.SET_FEATURES, u64(BASIC_FEATURES))
     front.refuse(Request.SET_FEATURES, u64(BASIC_FEATURES | bits(bit)))
@@ -73,10 +73,11 @@ def test_same_features_again_while_running(started, back):
 
 
 def test_protocol_features(front, back):
+    front.do(Request.SET_OWNER)
     offered = front.ask_u64(Request.GET_PROTOCOL_FEATURES)
     assert offered & ALL_PROTOCOL == ALL_PROTOCOL
     # A front-end acknowledges every bit it is offered: these would promise what nobody implements.
-    assert offered & bits(Protocol.INBAND_NOTIFICATIONS, Protocol.RESERVED_17, Protocol.CONFIG) == 0
+    assert offered & bits(Protocol.INBAND_NOTIFICATIONS, Protocol.RESERVED_17) == 0
     front.do(Request.SET_PROTOCOL_FEATURES, u64(bits(Protocol.REPLY_ACK, Protocol.MQ)))
     assert back.port()["protocol_features"] == bits(Protocol.REPLY_ACK, Protocol.MQ)
 
@@ -87,7 +88,7 @@ def test_protocol_feature_that_was_not_offered(front, back, bit):
     assert back.port()["protocol_features"] == 0
 
 
-@pytest.mark.parametrize("port, nr_rings", [(MAIN, 4), (WIDE, 256)])
+@pytest.mark.parametrize("port, nr_rings", [(MAIN, 4 + 1), (WIDE, 256)])
 def test_queue_num_is_enough_for_pairs_and_for_rings(connect, port, nr_rings):
     front = connect(port)
     front.do(Request.SET_PROTOCOL_FEATURES, u64(bits(Protocol.MQ)))
@@ -235,6 +236,13 @@ def test_identical_table_while_running(started, back):
     started.share_memory()
     proves_delivery(back, started)
     assert back.port()["nr_regions"] == 1
+
+
+def test_table_with_room_for_more(started, back):
+    """User-mode Linux always sends two regions, and says how many of them count."""
+    assert share(started, started.memory.table() + bytes(32)) == 0
+    assert back.port()["nr_regions"] == 1
+    proves_delivery(back, started)
 
 
 def test_table_replaced_while_running(started, back):
@@ -550,6 +558,20 @@ def test_needs_reset_while_a_ring_is_broken(driver, back):
     driver.rings[0].set_avail_idx(257)
     back.push(0)
     assert driver.front.ask_u64(Request.GET_STATUS) == READY | Status.NEEDS_RESET
+
+
+def test_set_up_anew_while_disabled(started, back):
+    """User-mode Linux stops a ring so when its driver is loaded again, not with GET_VRING_BASE."""
+    for _ in range(3):
+        proves_delivery(back, started)
+    started.enable(0)
+    started.share_memory()
+    for ring in started.rings:
+        ring.clear()
+        started.set_up_ring(ring.index, steps="cnbak")
+    started.enable()
+    proves_delivery(back, started)
+    assert started.front.ask_base(0) == 1
 
 
 # -- order -----------------------------------------------------------------------------------------

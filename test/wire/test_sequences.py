@@ -377,6 +377,7 @@ class Walk:
         self.driver, self.front, self.back = driver, driver.front, back
         self.random = random.Random(seed)
         self.model = Model(len(driver.rings), has_status=bool(seed % 2))
+        self.front.do(Request.SET_OWNER)
         self.front.do(Request.SET_PROTOCOL_FEATURES,
                       u64(ALL_PROTOCOL if self.model.has_status else NO_STATUS))
         self.said: list[str] = []

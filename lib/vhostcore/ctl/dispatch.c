@@ -14,7 +14,7 @@
 enum ring_rule {
 	NO_RING,
 	ANY_RING,		/* index in the first 32 bits, the ring may be in any state */
-	STOPPED_RING,		/* ... and must not have been started */
+	STOPPED_RING,		/* ... and must not have been started, or be disabled */
 	ANY_RING_BYTE,		/* index in the low 8 bits of a u64, beside the NOFD bit */
 };
 
@@ -43,6 +43,8 @@ static const struct row table[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_SEND_RARP] = { vhc_on_send_rarp, NO_RING },
 	[VHOST_USER_NET_SET_MTU] = { vhc_on_set_mtu, NO_RING },
 	[VHOST_USER_SET_BACKEND_REQ_FD] = { vhc_on_set_backend_req_fd, NO_RING },
+	[VHOST_USER_GET_CONFIG] = { vhc_on_get_config, NO_RING },
+	[VHOST_USER_SET_CONFIG] = { vhc_on_set_config, NO_RING },
 	[VHOST_USER_RESET_DEVICE] = { vhc_on_reset_device, NO_RING },
 	[VHOST_USER_GET_MAX_MEM_SLOTS] = { vhc_on_get_max_mem_slots, NO_RING },
 	[VHOST_USER_ADD_MEM_REG] = { vhc_on_add_mem_reg, NO_RING },
@@ -77,12 +79,13 @@ check_ring(struct vhc_device *dev, const struct schema_entry *entry, const struc
 
 	if (rule == NO_RING)
 		return 0;
-	if (index >= dev->nr_rings)
+	if (!vhc_device_has_ring(dev, index))
 		return vhc_session_refuse(dev, -EINVAL,
 					  "%s: ring %u, but this port has rings 0...%u; "
 					  "give the port more queues or the front-end fewer",
-					  entry->name, index, dev->nr_rings - 1);
-	if (rule == STOPPED_RING && dev->queues[index]->started)
+					  entry->name, index, dev->nr_data_rings - 1);
+	/* User-mode Linux stops its rings by disabling them, and then sets them up anew. */
+	if (rule == STOPPED_RING && dev->queues[index]->started && dev->queues[index]->enabled)
 		return vhc_session_refuse(dev, -EBUSY,
 					  "%s: ring %u is started; the front-end must stop "
 					  "it with GET_VRING_BASE first",

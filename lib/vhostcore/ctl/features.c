@@ -30,6 +30,15 @@ any_ring_started(const struct vhc_device *dev)
 	return false;
 }
 
+static bool
+any_ring_running(const struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nr_rings; i++)
+		if (dev->queues[i]->running)
+			return true;
+	return false;
+}
+
 int
 vhc_on_get_features(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {
@@ -67,24 +76,36 @@ vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply
 								   names, sizeof(names)));
 	dev->features = wanted;
 	dev->has_features = true;
+	if (!any_ring_running(dev))
+		vhc_device_forget_commands(dev);	/* another driver begins */
 	if (!(wanted & BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT)))
 		enable_all(dev);
 	return 0;
 }
 
+/*
+ * QEMU serves the configuration of a network device itself, and prints a warning for every back-end
+ * that offers to. It asks before it says SET_OWNER; who has a use for the offer asks after that.
+ */
+static uint64_t
+offered_protocol_features(const struct vhc_device *dev)
+{
+	return DEVICE_PROTOCOL_FEATURES |
+	       (dev->is_owned ? BIT64(VHOST_USER_PROTOCOL_F_CONFIG_BIT) : 0);
+}
+
 int
 vhc_on_get_protocol_features(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {
-	(void)dev;
 	(void)msg;
-	reply_u64(reply, DEVICE_PROTOCOL_FEATURES);
+	reply_u64(reply, offered_protocol_features(dev));
 	return 0;
 }
 
 int
 vhc_on_set_protocol_features(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {
-	uint64_t alien = msg->payload.u64 & ~DEVICE_PROTOCOL_FEATURES;
+	uint64_t alien = msg->payload.u64 & ~offered_protocol_features(dev);
 	char names[128];
 
 	(void)reply;
@@ -95,13 +116,13 @@ vhc_on_set_protocol_features(struct vhc_device *dev, struct msg *msg, struct rep
 	return 0;
 }
 
-/* Not every front-end sends it, and not always first: it carries no meaning for us. */
+/* Not every front-end sends it, and not always first. */
 int
 vhc_on_set_owner(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {
-	(void)dev;
 	(void)msg;
 	(void)reply;
+	dev->is_owned = true;
 	return 0;
 }
 

@@ -90,6 +90,10 @@ int vhc_on_set_vring_enable(struct vhc_device *dev, struct msg *msg, struct repl
 /* announce.c */
 int vhc_on_send_rarp(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 
+/* config.c */
+int vhc_on_get_config(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+int vhc_on_set_config(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+
 /* backend.c */
 int vhc_on_set_backend_req_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 

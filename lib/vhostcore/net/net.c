@@ -13,6 +13,8 @@
 
 #include <rte_ether.h>
 
+#include "control.h"
+
 #define BIT64(n) (UINT64_C(1) << (n))
 
 /* A public header does not name bits. */
@@ -32,7 +34,7 @@ net_features(uint16_t nr_rings)
 {
 	uint64_t features = BIT64(VIRTIO_NET_F_CSUM_BIT) | BIT64(VIRTIO_NET_F_GUEST_CSUM_BIT) |
 			    BIT64(VIRTIO_NET_F_MTU_BIT) | BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT) |
-			    VHC_NET_FEATURES_GSO;
+			    VHC_NET_FEATURES_GSO | vhc_net_control_features(nr_rings);
 
 	return nr_rings > 2 ? features | BIT64(VIRTIO_NET_F_MQ_BIT) : features;
 }
@@ -53,8 +55,12 @@ static const char *const feature_names[] = {
 	[VIRTIO_NET_F_MRG_RXBUF_BIT] = "MRG_RXBUF",
 	[VIRTIO_NET_F_STATUS_BIT] = "STATUS",
 	[VIRTIO_NET_F_CTRL_VQ_BIT] = "CTRL_VQ",
+	[VIRTIO_NET_F_CTRL_RX_BIT] = "CTRL_RX",
+	[VIRTIO_NET_F_CTRL_VLAN_BIT] = "CTRL_VLAN",
+	[VIRTIO_NET_F_CTRL_RX_EXTRA_BIT] = "CTRL_RX_EXTRA",
 	[VIRTIO_NET_F_GUEST_ANNOUNCE_BIT] = "GUEST_ANNOUNCE",
 	[VIRTIO_NET_F_MQ_BIT] = "MQ",
+	[VIRTIO_NET_F_CTRL_MAC_ADDR_BIT] = "CTRL_MAC_ADDR",
 	[VIRTIO_NET_F_GUEST_USO4_BIT] = "GUEST_USO4",
 	[VIRTIO_NET_F_GUEST_USO6_BIT] = "GUEST_USO6",
 	[VIRTIO_NET_F_HOST_USO_BIT] = "HOST_USO",
@@ -213,12 +219,17 @@ net_queue_init(struct vhc_queue *q)
 static const struct vhc_class net_class = {
 	.name = "net",
 	.queue_len = sizeof(struct net_queue),
+	.state_len = sizeof(struct net_state),
 	.nr_vital_rings = 2,
 	.features = net_features,
 	.feature_name = net_feature_name,
 	.queue_init = net_queue_init,
 	.queue_start = net_queue_start,
 	.announce = net_announce,
+	.control_ring = vhc_net_control_ring,
+	.command = vhc_net_command,
+	.ring_in_use = vhc_net_ring_in_use,
+	.config = vhc_net_config,
 };
 
 VHC_API const struct vhc_class *

@@ -41,7 +41,12 @@
 	X(GSO_OFF,	gso_off,	"a segmentation request that was not negotiated") \
 	X(GSO_BAD,	gso_bad,	"a segmentation request that its packet contradicts")
 
-#define RING_FAULTS(X) RING_FAULTS_BREAKING(X) RING_FAULTS_CHAIN(X)
+/* So do these, on a ring that carries commands. */
+#define RING_FAULTS_COMMAND(X) \
+	X(CTRL_BAD,	ctrl_bad,	"a control command whose length or values make no sense") \
+	X(CTRL_NO_ACK,	ctrl_no_ack,	"a control command with no byte for the answer")
+
+#define RING_FAULTS(X) RING_FAULTS_BREAKING(X) RING_FAULTS_CHAIN(X) RING_FAULTS_COMMAND(X)
 
 enum ring_fault {
 #define X(NAME, name, sentence) RING_FAULT_##NAME,

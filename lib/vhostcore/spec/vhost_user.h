@@ -34,6 +34,8 @@ enum vhost_user_request {
 	VHOST_USER_SEND_RARP = 19,
 	VHOST_USER_NET_SET_MTU = 20,
 	VHOST_USER_SET_BACKEND_REQ_FD = 21,
+	VHOST_USER_GET_CONFIG = 24,
+	VHOST_USER_SET_CONFIG = 25,
 	VHOST_USER_RESET_DEVICE = 34,
 	VHOST_USER_GET_MAX_MEM_SLOTS = 36,
 	VHOST_USER_ADD_MEM_REG = 37,
@@ -72,6 +74,9 @@ enum vhost_user_request {
 
 /* Most regions, and so descriptors, in one SET_MEM_TABLE. */
 #define VHOST_USER_MEM_TABLE_REGIONS	32
+
+/* Most bytes of configuration in one message. */
+#define VHOST_USER_CONFIG_MAX	256
 
 #define VHOST_VRING_F_LOG_BIT		0
 
@@ -113,6 +118,14 @@ struct vhost_user_mem_reg {
 	struct vhost_user_region region;
 };
 
+/* `size` bytes follow, in both directions. */
+struct vhost_user_config {
+	uint32_t offset;
+	uint32_t size;
+	uint32_t flags;
+	uint8_t bytes[VHOST_USER_CONFIG_MAX];
+};
+
 /* One payload, as large as the largest; which member holds is the request's business. */
 union vhost_user_payload {
 	uint64_t u64;
@@ -120,6 +133,7 @@ union vhost_user_payload {
 	struct vhost_vring_addr addr;
 	struct vhost_user_mem_table mem_table;
 	struct vhost_user_mem_reg mem_reg;
+	struct vhost_user_config config;
 };
 
 static_assert(sizeof(struct vhost_user_header) == 12, "message header");
@@ -129,5 +143,6 @@ static_assert(offsetof(struct vhost_vring_addr, used_user_addr) == 16, "used com
 static_assert(sizeof(struct vhost_user_region) == 32, "memory region");
 static_assert(offsetof(struct vhost_user_mem_table, regions) == 8, "memory table");
 static_assert(sizeof(struct vhost_user_mem_reg) == 40, "single memory region");
+static_assert(offsetof(struct vhost_user_config, bytes) == 12, "configuration space");
 
 #endif

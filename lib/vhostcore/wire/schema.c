@@ -14,6 +14,7 @@
 
 #define MEM_TABLE_HEAD	((uint32_t)offsetof(struct vhost_user_mem_table, regions))
 #define REGION_BYTES	((uint32_t)sizeof(struct vhost_user_region))
+#define CONFIG_HEAD	((uint32_t)offsetof(struct vhost_user_config, bytes))
 
 #define NOT_SHARED_HINT "the guest's memory is not shared; give QEMU -object" \
 	" memory-backend-memfd,id=mem,size=...,share=on -numa node,memdev=mem, or a virtio-user" \
@@ -25,6 +26,7 @@
 #define ADDR		.size = SIZE_EXACT, .bytes = sizeof(struct vhost_vring_addr)
 #define MEM_REG		.size = SIZE_EXACT, .bytes = sizeof(struct vhost_user_mem_reg)
 #define MEM_TABLE	.size = SIZE_MEM_TABLE
+#define CONFIG		.size = SIZE_CONFIG
 
 #define ALWAYS		SCHEMA_NO_GATE
 #define GATE(feature)	VHOST_USER_PROTOCOL_F_##feature##_BIT
@@ -53,6 +55,8 @@ static const struct schema_entry table[VHOST_USER_REQUEST_MAX] = {
 	REQUEST(SEND_RARP, U64, FDS_NONE, REPLY_ACK, GATE(RARP), true),
 	REQUEST(NET_SET_MTU, U64, FDS_NONE, REPLY_ACK, GATE(MTU), true),
 	REQUEST(SET_BACKEND_REQ_FD, NOTHING, FDS_ONE, REPLY_ACK, GATE(BACKEND_REQ), true),
+	REQUEST(GET_CONFIG, CONFIG, FDS_NONE, REPLY_BODY, GATE(CONFIG), true),
+	REQUEST(SET_CONFIG, CONFIG, FDS_NONE, REPLY_ACK, GATE(CONFIG), true),
 	REQUEST(RESET_DEVICE, NOTHING, FDS_NONE, REPLY_ACK, GATE(RESET_DEVICE), true),
 	REQUEST(GET_MAX_MEM_SLOTS, NOTHING, FDS_NONE, REPLY_BODY, GATE(CONFIGURE_MEM_SLOTS), true),
 	REQUEST(ADD_MEM_REG, MEM_REG, FDS_ONE, REPLY_ACK, GATE(CONFIGURE_MEM_SLOTS), true),
@@ -97,9 +101,29 @@ check_mem_table_size(const struct msg *msg, const char *name, char *reason)
 	if (nr > VHOST_USER_MEM_TABLE_REGIONS)
 		return refuse(reason, "%s: %u regions, we take %d in one table", name, nr,
 			      VHOST_USER_MEM_TABLE_REGIONS);
-	if (msg->size != MEM_TABLE_HEAD + nr * REGION_BYTES)
+	/* User-mode Linux always sends its two, and says how many of them count. */
+	if (msg->size < MEM_TABLE_HEAD + nr * REGION_BYTES ||
+	    (msg->size - MEM_TABLE_HEAD) % REGION_BYTES)
 		return refuse(reason, "%s: %u bytes of payload, the protocol says %u for %u"
 			      " regions", name, msg->size, MEM_TABLE_HEAD + nr * REGION_BYTES, nr);
+	return 0;
+}
+
+static int
+check_config_size(const struct msg *msg, const char *name, char *reason)
+{
+	const struct vhost_user_config *config = &msg->payload.config;
+
+	if (msg->size < CONFIG_HEAD)
+		return refuse(reason, "%s: %u bytes of payload, the protocol says %u and what"
+			      " they announce", name, msg->size, CONFIG_HEAD);
+	if (config->size > VHOST_USER_CONFIG_MAX ||
+	    config->offset > VHOST_USER_CONFIG_MAX - config->size)
+		return refuse(reason, "%s: %u bytes at offset %u, only the first %d can be had",
+			      name, config->size, config->offset, VHOST_USER_CONFIG_MAX);
+	if (msg->size != CONFIG_HEAD + config->size)
+		return refuse(reason, "%s: %u bytes of payload, the protocol says %u for %u bytes",
+			      name, msg->size, CONFIG_HEAD + config->size, config->size);
 	return 0;
 }
 
@@ -108,6 +132,8 @@ check_size(const struct msg *msg, const struct schema_entry *entry, char *reason
 {
 	if (entry->size == SIZE_MEM_TABLE)
 		return check_mem_table_size(msg, entry->name, reason);
+	if (entry->size == SIZE_CONFIG)
+		return check_config_size(msg, entry->name, reason);
 	if (msg->size == entry->bytes)
 		return 0;
 	return refuse(reason, "%s: %u bytes of payload, the protocol says %u", entry->name,

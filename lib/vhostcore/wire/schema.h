@@ -19,7 +19,8 @@
 
 enum schema_size {
 	SIZE_EXACT,		/* `bytes` bytes, which may be 0 */
-	SIZE_MEM_TABLE,		/* 8 + 32 a region, as many regions as the table itself says */
+	SIZE_MEM_TABLE,		/* 8 + 32 a region, room for as many as the table itself says */
+	SIZE_CONFIG,		/* 12 + as many bytes as it says, which must lie in the first 256 */
 };
 
 enum schema_fds {

@@ -218,12 +218,14 @@ test_##name(void) \
 { \
 	tell(RING_FAULT_##NAME); \
 }
-RING_FAULTS(X)
+RING_FAULTS_BREAKING(X)
+RING_FAULTS_CHAIN(X)
 #undef X
 
 static const struct test tests[] = {
 #define X(NAME, name, sentence) { #name, test_##name },
-	RING_FAULTS(X)
+	RING_FAULTS_BREAKING(X)
+	RING_FAULTS_CHAIN(X)
 #undef X
 };
 

@@ -21,6 +21,9 @@ print_size(const struct schema_entry *entry)
 		printf("{\"rule\":\"mem_table\",\"head\":%zu,\"region\":%zu,\"max_regions\":%d}",
 		       offsetof(struct vhost_user_mem_table, regions),
 		       sizeof(struct vhost_user_region), VHOST_USER_MEM_TABLE_REGIONS);
+	else if (entry->size == SIZE_CONFIG)
+		printf("{\"rule\":\"config\",\"head\":%zu,\"max\":%d}",
+		       offsetof(struct vhost_user_config, bytes), VHOST_USER_CONFIG_MAX);
 	else
 		printf("{\"rule\":\"exact\",\"bytes\":%u}", entry->bytes);
 }
