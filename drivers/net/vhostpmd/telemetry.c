@@ -9,6 +9,7 @@
  * ports_lock keeps a port alive while it is being described. The control thread never takes it.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +92,8 @@ fill_queue(struct rte_tel_data *d, const struct port *port, uint16_t ring)
 
 	vhc_queue_info(vhc_device_queue(port->device, ring), &state);
 	rte_tel_data_add_dict_int(d, "index", ring);
-	rte_tel_data_add_dict_string(d, "direction", ring & 1 ? "rx" : "tx");
+	rte_tel_data_add_dict_string(d, "direction",
+				     state.control ? "control" : ring & 1 ? "rx" : "tx");
 	rte_tel_data_add_dict_string(d, "kind", state.packed ? "packed" : "split");
 	rte_tel_data_add_dict_int(d, "in_order", state.in_order);
 	rte_tel_data_add_dict_int(d, "size", state.size);
@@ -133,6 +135,34 @@ add_queues(struct rte_tel_data *d, const struct port *port)
 		rte_tel_data_free(queues);
 }
 
+/* What the guest commanded; a front-end that keeps its commands leaves this out. */
+static void
+add_control(struct rte_tel_data *d, const struct port *port, const struct vhc_device_info *state)
+{
+	struct rte_tel_data *control = rte_tel_data_alloc();
+	struct vhc_net_control said;
+	char mac[RTE_ETHER_ADDR_FMT_SIZE] = "";
+
+	if (!control)
+		return;
+	vhc_net_control(port->device, &said);
+	if (said.has_mac)
+		rte_ether_format_addr(mac, sizeof(mac), (struct rte_ether_addr *)said.mac);
+	rte_tel_data_start_dict(control);
+	rte_tel_data_add_dict_int(control, "ring", state->control_ring);
+	rte_tel_data_add_dict_u64(control, "commands", said.nr_commands);
+	rte_tel_data_add_dict_u64(control, "refused", said.nr_refused);
+	rte_tel_data_add_dict_int(control, "pairs", said.nr_pairs);
+	rte_tel_data_add_dict_int(control, "promisc", said.is_promisc);
+	rte_tel_data_add_dict_int(control, "allmulti", said.is_allmulti);
+	rte_tel_data_add_dict_string(control, "mac", mac);
+	rte_tel_data_add_dict_u64(control, "unicast", said.nr_unicast);
+	rte_tel_data_add_dict_u64(control, "multicast", said.nr_multicast);
+	rte_tel_data_add_dict_int(control, "vlans", said.nr_vlans);
+	if (rte_tel_data_add_dict_container(d, "control", control, 0) != 0)
+		rte_tel_data_free(control);
+}
+
 static void
 add_reason(struct rte_tel_data *d, const struct port *port, const struct vhc_device_info *state)
 {
@@ -168,6 +198,8 @@ answer_info(struct port *port, struct rte_tel_data *d)
 	rte_tel_data_add_dict_int(d, "mtu", state.mtu);
 	rte_tel_data_add_dict_int(d, "regions", state.nr_regions);
 	rte_tel_data_add_dict_u64(d, "connects", state.nr_connects);
+	if (state.control_ring != VHC_NO_RING)
+		add_control(d, port, &state);
 	add_queues(d, port);
 }
 
@@ -218,6 +250,16 @@ on_why(const char *command, const char *params, struct rte_tel_data *d)
 	return with_port(params, answer_why, d);
 }
 
+/* The one for commands is there once it was agreed on. */
+static bool
+has_ring(const struct port *port, unsigned long ring)
+{
+	struct vhc_device_info state;
+
+	vhc_device_info(port->device, &state);
+	return ring < state.nr_rings || ring == state.control_ring;
+}
+
 static int
 on_queue(const char *command, const char *params, struct rte_tel_data *d)
 {
@@ -227,10 +269,10 @@ on_queue(const char *command, const char *params, struct rte_tel_data *d)
 
 	(void)command;
 	if (!read_number(params, RTE_MAX_ETHPORTS, &port_id, &rest) || *rest != ',' ||
-	    !read_number(rest + 1, VHOSTX_RINGS_MAX, &ring, &rest) || *rest)
+	    !read_number(rest + 1, UINT16_MAX, &ring, &rest) || *rest)
 		return rc;
 	pthread_mutex_lock(&ports_lock);
-	if (ports[port_id] && ring < 2ul * ports[port_id]->args.nr_queues) {
+	if (ports[port_id] && has_ring(ports[port_id], ring)) {
 		rte_tel_data_start_dict(d);
 		fill_queue(d, ports[port_id], (uint16_t)ring);
 		rc = 0;
@@ -267,6 +309,18 @@ RTE_INIT(vhostx_telemetry_init)
 
 /* ---- /ethdev/dump_priv ---------------------------------------------------------------------- */
 
+static void
+dump_control(const struct port *port, FILE *file)
+{
+	struct vhc_net_control said;
+
+	vhc_net_control(port->device, &said);
+	fprintf(file, "commands of the guest: %" PRIu64 ", refused %" PRIu64 "; queue pairs %u, "
+		"promisc %d, allmulti %d, %u unicast and %u multicast addresses, %u VLANs\n",
+		said.nr_commands, said.nr_refused, said.nr_pairs, said.is_promisc,
+		said.is_allmulti, said.nr_unicast, said.nr_multicast, said.nr_vlans);
+}
+
 int
 vhostx_dump(struct rte_eth_dev *dev, FILE *file)
 {
@@ -279,5 +333,7 @@ vhostx_dump(struct rte_eth_dev *dev, FILE *file)
 		vhc_stage_name(state.stage), state.why);
 	fprintf(file, "features: %s\n",
 		vhc_device_features_text(port->device, state.features, text, sizeof(text)));
+	if (state.control_ring != VHC_NO_RING)
+		dump_control(port, file);
 	return 0;
 }
