@@ -1,19 +1,30 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 #
+# usage: devtools/guest-image.sh [--uml] OUTDIR
+#
 # Make the tiny test guest: Debian's cloud kernel (downloaded and unpacked, not installed) and an initramfs of busybox,
 # the virtio-net modules and devtools/guest/init. Boots in a few seconds, without KVM too.
+#
+#   --uml   for the installed User-mode Linux: its modules; and uml-xstate.so, see guest/uml-xstate.c
 #
 # Leaves OUTDIR/vmlinuz and OUTDIR/initramfs; the last line on stdout is OUTDIR. Does again only what is out of date.
 set -eu
 
 MODULES="virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci failover net_failover virtio_net"
+UML_MODULES="failover net_failover virtio_net"	# the others are built in
+UML_PROGRAM=/usr/bin/linux.uml
 here=$(cd "$(dirname "$0")" && pwd)
 
 say() { echo "vhostx: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-[ $# -eq 1 ] && [ "${1#-}" = "$1" ] || die "usage: devtools/guest-image.sh OUTDIR"
+is_uml=""
+if [ "${1-}" = --uml ]; then
+	is_uml=yes
+	shift
+fi
+[ $# -eq 1 ] && [ "${1#-}" = "$1" ] || die "usage: devtools/guest-image.sh [--uml] OUTDIR"
 for program in busybox cpio gcc; do
 	command -v $program >/dev/null || die "$program is missing: run devtools/setup.sh build test"
 done
@@ -49,12 +60,29 @@ fetch_kernel() {
 	rm -rf kernel apt
 }
 
+# Its modules lie beside it, in the one folder its release has.
+copy_uml() {
+	[ -x $UML_PROGRAM ] || die "user-mode-linux is not installed: run devtools/setup.sh test"
+	rm -rf "$outdir/modules"
+	mkdir "$outdir/modules"
+	for module in $UML_MODULES; do
+		cp "$(find /usr/lib/uml/modules -name "$module.ko")" "$outdir/modules/" ||
+			die "user-mode-linux has no module $module"
+		echo "$module.ko" >>"$outdir/modules/order"
+	done
+	gcc -O2 -shared -fPIC -o "$outdir/uml-xstate.so" "$here/guest/uml-xstate.c" ||
+		die "guest/uml-xstate.c does not compile"
+	ln -sf $UML_PROGRAM "$outdir/vmlinuz"
+}
+
 make_initramfs() {
 	rm -rf "$outdir/root"
 	mkdir -p "$outdir/root/bin"
 	cp "$(command -v busybox)" "$outdir/root/bin/busybox"
 	ln -s busybox "$outdir/root/bin/sh"
-	gcc -O2 -static -o "$outdir/root/bin/stream" "$here/guest/stream.c" || die "guest/stream.c does not compile"
+	for tool in stream channels; do
+		gcc -O2 -static -o "$outdir/root/bin/$tool" "$here/guest/$tool.c" || die "guest/$tool.c does not compile"
+	done
 	cp -r "$outdir/modules" "$outdir/root/modules"
 	cp "$here/guest/init" "$outdir/root/init"
 	chmod 755 "$outdir/root/init"
@@ -63,9 +91,10 @@ make_initramfs() {
 	rm -rf "$outdir/root"
 }
 
-[ -f "$outdir/vmlinuz" ] || fetch_kernel
-for source in "$here/guest/init" "$here/guest/stream.c" "$0" "$outdir/vmlinuz"; do
+[ -n "$is_uml" ] || [ -f "$outdir/vmlinuz" ] || fetch_kernel
+for source in "$here"/guest/* "$0" "$outdir/vmlinuz" "$UML_PROGRAM"; do
 	if [ ! -f "$outdir/initramfs" ] || [ "$source" -nt "$outdir/initramfs" ]; then
+		[ -z "$is_uml" ] || copy_uml
 		make_initramfs
 		break
 	fi

@@ -29,17 +29,17 @@ def image_dir() -> Path:
 
 def make_image() -> Path:
     """Make the guest's kernel and initramfs where they are missing; return their folder."""
-    return Path(_last_line("guest-image.sh", image_dir()))
+    return Path(last_line("guest-image.sh", image_dir()))
 
 
 def private_qemu() -> str:
     """QEMU 10, fetched from the backports suite where it is missing; return the program."""
-    return _last_line("fetch-qemu10.sh", paths.build_dir() / "qemu10")
+    return last_line("fetch-qemu10.sh", paths.build_dir() / "qemu10")
 
 
-def _last_line(script: str, folder: Path) -> str:
+def last_line(script: str, *words: str | Path) -> str:
     """Run a script of devtools/ that prints its product last; its own sentence is the error."""
-    done = subprocess.run([paths.repo_root() / "devtools" / script, folder], stdin=subprocess.DEVNULL,
+    done = subprocess.run([paths.repo_root() / "devtools" / script, *words], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or [f"{script} failed"])[-1])
@@ -87,45 +87,22 @@ def _boots_under_kvm() -> bool:
 
 
 def _boot_args(options: dict[str, object]) -> list[str]:
-    words = [f"vhx.{key}={value}" for key, value in options.items()]
     return ["-kernel", str(image_dir() / "vmlinuz"), "-initrd", str(image_dir() / "initramfs"),
-            "-append", " ".join([_CMDLINE, *words])]
+            "-append", " ".join([_CMDLINE, *kernel_words(options)])]
 
 
-class Guest(Process):
-    """One guest, reporting on its serial console (which is this process's log).
+def kernel_words(options: dict[str, object]) -> list[str]:
+    """guest/init's options as words of a kernel command line."""
+    return [f"vhx.{key}={value}" for key, value in options.items()]
 
-    socket    the vhost-user socket; server=True: QEMU listens there (for a port with client=1)
-    steps     what the guest does, in order: ping, send, serve, idle
-    options   more of guest/init's options: {"bytes": 1 << 20, "pings": 10}
-    qemu      program, "qemu-system-x86_64" or private_qemu()'s
-    props     of the virtio-net device: {"mrg_rxbuf": "off", "packed": "on"}
-    queues    queue pairs; the guest gets as many processors, since it uses one pair for each
-    share     of the memory: "on", "off" (a memfd that stays private), None (no memory-backend at all)
-    console   path of a socket to attach to for a shell (the log goes on as without)
-    """
 
-    def __init__(self, name: str, socket: str | Path, *, folder: str | Path, number: int = 1,
-                 steps: tuple[str, ...] = ("idle",), options: dict[str, object] | None = None,
-                 qemu: str = DISTRIBUTION, accel: str | None = None, server: bool = False,
-                 queues: int = 1, props: dict[str, object] | None = None, memory: int = 256,
-                 share: str | None = "on", console: str | Path | None = None, lifetime: float = 300):
-        self.accel = accel or accelerator()
-        said = {"ip": f"10.9.0.{number}", "peer": f"10.9.0.{3 - number}", "do": ",".join(steps)}
-        device = {"netdev": "net", "mac": f"52:54:00:00:09:{number:02x}", "romfile": ""}
-        if self.accel == "tcg" and qemu_version(qemu)[0] < 8:
-            device["vectors"] = 0  # 7.2 crashes where vhost-user meets MSI-X under TCG
-        if queues > 1:
-            device["mq"] = "on"
-        device |= props or {}
-        argv = [qemu, *_ALWAYS, "-machine", "q35", "-accel", self.accel, "-smp", queues, "-m", memory,
-                *_memory_args(memory, share), *_boot_args(said | (options or {})), *_serial(console),
-                "-chardev", f"socket,id=vhost,path={socket}" + (",server=on,wait=off" if server else ""),
-                "-netdev", f"vhost-user,id=net,chardev=vhost,queues={queues}",
-                "-device", _device_text(device)]
-        if self.accel == "kvm":
-            argv += ["-cpu", "host"]
-        super().__init__(argv, Path(folder) / f"{name}.log", lifetime=lifetime, name=name)
+def addresses(number: int, steps: tuple[str, ...]) -> dict[str, object]:
+    """The options every guest of a pair has."""
+    return {"ip": f"10.9.0.{number}", "peer": f"10.9.0.{3 - number}", "do": ",".join(steps)}
+
+
+class Reporter(Process):
+    """A process that runs guest/init and shows its console in this process's log."""
 
     def _ask_to_end(self) -> None:
         self.kill()  # nothing in the guest is worth a shutdown
@@ -155,6 +132,42 @@ class Guest(Process):
         return dict(word.split("=", 1) for word in text.splitlines()[0][len(start):].split() if "=" in word)
 
 
+class Guest(Reporter):
+    """One guest under QEMU, reporting on its serial console.
+
+    socket    the vhost-user socket; server=True: QEMU listens there (for a port with client=1)
+    steps     what the guest does, in order: ping, send, serve, idle
+    options   more of guest/init's options: {"bytes": 1 << 20, "pings": 10}
+    qemu      program, "qemu-system-x86_64" or private_qemu()'s
+    props     of the virtio-net device: {"mrg_rxbuf": "off", "packed": "on"}
+    queues    queue pairs; the guest gets as many processors, since it uses one pair for each
+    share     of the memory: "on", "off" (a memfd that stays private), None (no memory-backend at all)
+    console   path of a socket to attach to for a shell (the log goes on as without)
+    """
+
+    def __init__(self, name: str, socket: str | Path, *, folder: str | Path, number: int = 1,
+                 steps: tuple[str, ...] = ("idle",), options: dict[str, object] | None = None,
+                 qemu: str = DISTRIBUTION, accel: str | None = None, server: bool = False,
+                 queues: int = 1, props: dict[str, object] | None = None, memory: int = 256,
+                 share: str | None = "on", console: str | Path | None = None, lifetime: float = 300):
+        self.accel = accel or accelerator()
+        said = addresses(number, steps)
+        device = {"netdev": "net", "mac": f"52:54:00:00:09:{number:02x}", "romfile": ""}
+        if self.accel == "tcg" and qemu_version(qemu)[0] < 8:
+            device["vectors"] = 0  # 7.2 crashes where vhost-user meets MSI-X under TCG
+        if queues > 1:
+            device["mq"] = "on"
+        device |= props or {}
+        argv = [qemu, *_ALWAYS, "-machine", "q35", "-accel", self.accel, "-smp", queues, "-m", memory,
+                *_memory_args(memory, share), *_boot_args(said | (options or {})), *_serial(console),
+                "-chardev", f"socket,id=vhost,path={socket}" + (",server=on,wait=off" if server else ""),
+                "-netdev", f"vhost-user,id=net,chardev=vhost,queues={queues}",
+                "-device", _device_text(device)]
+        if self.accel == "kvm":
+            argv += ["-cpu", "host"]
+        super().__init__(argv, Path(folder) / f"{name}.log", lifetime=lifetime, name=name)
+
+
 def _memory_args(memory: int, share: str | None) -> list[str]:
     if share is None:
         return []
@@ -182,16 +195,18 @@ def what_is_missing() -> str | None:
 class GuestPair:
     """Two guests, each on its socket; the second pings the first and streams to it.
 
-    options go to both guests (guest/init's), the rest of the keywords to Guest().
+    options go to both guests (guest/init's), the rest of the keywords to Guest(), or to what
+    `kind` says instead.
     """
 
     def __init__(self, folder: str | Path, sockets: tuple[str | Path, str | Path], *,
-                 options: dict[str, object] | None = None, consoles: tuple = (None, None), **keywords):
-        self.server = Guest("guest1", sockets[0], folder=folder, number=1, steps=("serve",),
-                            options=options, console=consoles[0], **keywords)
+                 options: dict[str, object] | None = None, consoles: tuple = (None, None),
+                 kind: type[Reporter] = Guest, **keywords):
+        self.server = kind("guest1", sockets[0], folder=folder, number=1, steps=("serve",),
+                           options=options, console=consoles[0], **keywords)
         try:
-            self.client = Guest("guest2", sockets[1], folder=folder, number=2, steps=("ping", "send"),
-                                options=options, console=consoles[1], **keywords)
+            self.client = kind("guest2", sockets[1], folder=folder, number=2, steps=("ping", "send"),
+                               options=options, console=consoles[1], **keywords)
         except BaseException:
             self.server.stop()
             raise
