@@ -31,10 +31,15 @@ def front_end(folder: Path, *vdevs: str, **options) -> Testpmd:
     for that thread to make room in the other ring.
     """
     vdevs = list(vdevs) or [paths.virtio_user_vdev(0, folder / "sock")]
-    streams = len(vdevs) * options.get("queues", 1)
+    threads = a_thread_each(len(vdevs) * options.get("queues", 1))
+    extra = threads.pop("extra") + options.pop("extra", [])
+    return Testpmd(vdevs, folder=folder, name="front", **{**threads, **options}, extra=extra)
+
+
+def a_thread_each(streams: int) -> dict:
+    """Testpmd's options for as many forwarding threads as there are streams."""
     lcores = ",".join(["0@1"] + [f"{number}@{number % 2}" for number in range(1, streams + 1)])
-    extra = [f"--nb-cores={streams}", *options.pop("extra", [])]
-    return Testpmd(vdevs, folder=folder, name="front", **{"lcores": lcores, **options}, extra=extra)
+    return {"lcores": lcores, "extra": [f"--nb-cores={streams}"]}
 
 
 def pcap_vdev(index: int, rx_files: list[Path], tx_files: list[Path]) -> str:
@@ -90,19 +95,26 @@ class PcapLoop:
         self.sent = [pcap.make_packets(sizes, count, seed=queue + 1) for queue in range(self.queues)]
         for path, packets in zip(self.in_files, self.sent):
             pcap.write(path, packets)
+        return self.vdev()
+
+    def vdev(self) -> str:
         return pcap_vdev(0, self.in_files, self.out_files)
 
     def total(self) -> int:
         return sum(len(packets) for packets in self.sent)
 
-    def run(self, back: Testpmd, front: Testpmd, timeout: float = 20, back_port: int = 0) -> None:
-        """Connect, forward until all came back, and compare every byte."""
-        connect(back, front, back_port)
+    def run(self, back: Testpmd, front: Testpmd, timeout: float = 20, back_port: int = 0,
+            front_port: int = VIRTIO_PORT, filer: Testpmd | None = None) -> None:
+        """Connect, forward until all came back, and compare every byte.
+
+        The process with the pcap port is the front-end, unless another one is named as `filer`.
+        """
+        connect(back, front, back_port, front_port)
         be_lossless(back, front)
         back.start()
         front.start()
         try:
-            front.wait_stat("TX-packets", self.total(), PCAP_PORT, timeout)
+            (filer or front).wait_stat("TX-packets", self.total(), PCAP_PORT, timeout)
         finally:
             front.stop_forwarding()
             back.stop_forwarding()
