@@ -74,7 +74,8 @@ uint64_t guest_alloc(struct guest *g, uint64_t len);
 uint8_t pattern_byte(uint32_t seed, uint32_t i);
 void pattern_fill(uint8_t *dst, uint32_t seed, uint32_t len);
 
-/* Numbers that look random and are the same in every run. */
+/* Numbers that look random and are the same in every run, or follow from a seed. */
+void random_begin(uint32_t seed);
 uint32_t random_next(void);
 uint32_t random_below(uint32_t limit);
 

@@ -88,15 +88,26 @@ pattern_fill(uint8_t *dst, uint32_t seed, uint32_t len)
 		dst[i] = pattern_byte(seed, i);
 }
 
+static uint32_t random_state = 2463534242u;
+
+/* Seeds that are neighbours shall not begin alike, and no state may be 0. */
+void
+random_begin(uint32_t seed)
+{
+	random_state = (seed * 2654435761u) ^ 2463534242u;
+	if (!random_state)
+		random_state = 1;
+	for (unsigned int i = 0; i < 8; i++)
+		random_next();
+}
+
 uint32_t
 random_next(void)
 {
-	static uint32_t state = 2463534242u;
-
-	state ^= state << 13;
-	state ^= state >> 17;
-	state ^= state << 5;
-	return state;
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 17;
+	random_state ^= random_state << 5;
+	return random_state;
 }
 
 uint32_t

@@ -63,6 +63,7 @@ struct net_rig {
 	struct vhc_queue *push;
 	struct rte_mempool *pool;
 	uint16_t hdr_len;
+	bool half_written;	/* packets were given up half-way: buffers not used yet have bytes of them */
 	int call[2];		/* eventfds, by ring index: 0 rx, 1 tx */
 	int err[2];
 };
@@ -75,6 +76,15 @@ void net_rig_eal(const char *program);
  * is RIG_MODERN has these features too, so that the same tests run over all kinds of rings.
  */
 int net_rig_main(char **argv, const struct test *tests, size_t nr);
+
+/* Will a rig of RIG_MODERN have packed rings? */
+bool net_rig_is_packed(void);
+
+/*
+ * Run a test that draws random numbers once for each seed from 1 to `nr`, or for the one in the
+ * environment, VHOSTX_SEED. The seed is printed first: the last one of a test that fails is its.
+ */
+void net_rig_seeds(uint32_t nr, void (*run)(void));
 
 void net_rig_open(struct net_rig *rig, const struct net_rig_conf *conf);
 
