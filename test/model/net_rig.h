@@ -63,7 +63,7 @@ struct net_rig {
 	struct vhc_queue *push;
 	struct rte_mempool *pool;
 	uint16_t hdr_len;
-	bool half_written;	/* packets were given up half-way: buffers not used yet have bytes of them */
+	bool half_written;	/* unused buffers hold bytes of packets given up half-way */
 	int call[2];		/* eventfds, by ring index: 0 rx, 1 tx */
 	int err[2];
 };

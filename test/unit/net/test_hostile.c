@@ -201,11 +201,11 @@ offer_again(struct driver *d, struct ring_mark at, uint32_t nr)
 	for (uint32_t i = 0; i < nr && d->kind == RING_PACKED; i++) {
 		struct ring_mark slot = guest_packed_after(d, at, i);
 		struct virtq_packed_desc *desc = &d->packed[slot.idx];
-		uint16_t flags = le16_get(desc->flags) & 7;
+		uint16_t bits = slot.wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
 
 		if (le32_get(desc->len) == 0)
 			desc->len = le32_put(rig.hdr_len + random_below(300));
-		desc->flags = le16_put(flags | (slot.wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED));
+		desc->flags = le16_put((le16_get(desc->flags) & 7) | bits);
 	}
 }
 
@@ -329,23 +329,6 @@ pull_spoilt(void)
 	CHECK_EQ(memcmp(&before, &after, sizeof(before)), 0);
 }
 
-static void
-pull_turns(void)
-{
-	open_rig();
-	for (unsigned int turn = 0; turn < NR_TURNS; turn++) {
-		net_rig_restart(&rig);
-		fill_ring(&rig.tx, false);
-		for (unsigned int burst = 0; burst < NR_BURSTS; burst++) {
-			for (unsigned int i = random_below(12); i > 0; i--)
-				spoil(&rig.tx);
-			pull_spoilt();
-		}
-	}
-	count_faults(rig.pull);
-	net_rig_close(&rig);
-}
-
 static struct rte_mbuf *
 make_packet(void)
 {
@@ -379,25 +362,39 @@ push_spoilt(void)
 }
 
 static void
+turns(const struct vhc_queue *q, struct driver *d, void (*move)(void))
+{
+	for (unsigned int turn = 0; turn < NR_TURNS; turn++) {
+		net_rig_restart(&rig);
+		fill_ring(d, d == &rig.rx);
+		for (unsigned int burst = 0; burst < NR_BURSTS; burst++) {
+			for (unsigned int i = random_below(12); i > 0; i--)
+				spoil(d);
+			move();
+		}
+	}
+	count_faults(q);
+}
+
+static void
+pull_turns(void)
+{
+	open_rig();
+	turns(rig.pull, &rig.tx, pull_spoilt);
+	net_rig_close(&rig);
+}
+
+static void
 push_turns(void)
 {
 	open_rig();
-	for (unsigned int turn = 0; turn < NR_TURNS; turn++) {
-		net_rig_restart(&rig);
-		fill_ring(&rig.rx, true);
-		for (unsigned int burst = 0; burst < NR_BURSTS; burst++) {
-			for (unsigned int i = random_below(12); i > 0; i--)
-				spoil(&rig.rx);
-			push_spoilt();
-		}
-	}
-	count_faults(rig.push);
+	turns(rig.push, &rig.rx, push_spoilt);
 	net_rig_close(&rig);
 }
 
 /*
- * Nearly every fault there is comes of the noise of all seeds, legacy and so split rings among them.
- * Not those that need more than it has: 4 GiB, a thousand pieces, a packed ring without an end.
+ * Nearly every fault there is comes of the noise of all seeds, with split rings, being legacy, among
+ * them. Not those that need more than it has: 4 GiB, a thousand pieces, a packed ring without end.
  */
 static void
 check_seen(bool to_pull)
