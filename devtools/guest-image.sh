@@ -8,7 +8,8 @@
 #
 #   --uml   for the installed User-mode Linux: its modules; and uml-xstate.so, see guest/uml-xstate.c
 #
-# Leaves OUTDIR/vmlinuz and OUTDIR/initramfs; the last line on stdout is OUTDIR. Does again only what is out of date.
+# Leaves OUTDIR/vmlinuz and OUTDIR/initramfs, and where iperf3 is installed OUTDIR/initramfs-iperf, which has it too; the
+# last line on stdout is OUTDIR. Does again only what is out of date.
 set -eu
 
 MODULES="virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci failover net_failover virtio_net"
@@ -91,6 +92,21 @@ make_initramfs() {
 	rm -rf "$outdir/root"
 }
 
+# The kernel unpacks archives that follow each other over each other.
+add_iperf() {
+	iperf=$(command -v iperf3) || return 0
+	rm -rf "$outdir/root"
+	mkdir -p "$outdir/root/bin"
+	cp "$iperf" "$outdir/root/bin"
+	ldd "$iperf" | grep -o '/[^ ]*' | while read -r library; do
+		mkdir -p "$outdir/root$(dirname "$library")"
+		cp "$library" "$outdir/root$library"
+	done
+	(cd "$outdir/root" && find . | cpio --quiet -o -H newc -R 0:0 | cat "$outdir/initramfs" -) >"$outdir/initramfs.new"
+	mv "$outdir/initramfs.new" "$outdir/initramfs-iperf"
+	rm -rf "$outdir/root"
+}
+
 [ -n "$is_uml" ] || [ -f "$outdir/vmlinuz" ] || fetch_kernel
 for source in "$here"/guest/* "$0" "$outdir/vmlinuz" "$UML_PROGRAM"; do
 	if [ ! -f "$outdir/initramfs" ] || [ "$source" -nt "$outdir/initramfs" ]; then
@@ -99,4 +115,5 @@ for source in "$here"/guest/* "$0" "$outdir/vmlinuz" "$UML_PROGRAM"; do
 		break
 	fi
 done
+[ -n "$is_uml" ] || [ "$outdir/initramfs-iperf" -nt "$outdir/initramfs" ] || add_iperf
 echo "$outdir"

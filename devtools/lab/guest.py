@@ -76,7 +76,7 @@ def accelerator() -> str:
 def _boots_under_kvm() -> bool:
     with tempfile.TemporaryDirectory(prefix="vhostx-") as folder:
         argv = [DISTRIBUTION, *_ALWAYS, "-machine", "q35", "-accel", "kvm", "-cpu", "host", "-m", "256",
-                *_boot_args({}), "-serial", "stdio"]
+                *_boot_args({}, "initramfs"), "-serial", "stdio"]
         with Process(argv, Path(folder) / "probe.log", stdin="null", lifetime=30, name="kvm probe") as probe:
             try:
                 probe.wait_for("GUEST-READY", _PROBE_SECONDS)
@@ -86,8 +86,8 @@ def _boots_under_kvm() -> bool:
                 return False
 
 
-def _boot_args(options: dict[str, object]) -> list[str]:
-    return ["-kernel", str(image_dir() / "vmlinuz"), "-initrd", str(image_dir() / "initramfs"),
+def _boot_args(options: dict[str, object], initramfs: str) -> list[str]:
+    return ["-kernel", str(image_dir() / "vmlinuz"), "-initrd", str(image_dir() / initramfs),
             "-append", " ".join([_CMDLINE, *kernel_words(options)])]
 
 
@@ -121,6 +121,10 @@ class Reporter(Process):
         """Whether the guest's driver and the device agreed on this virtio feature."""
         return self.link()["features"][bit] == "1"
 
+    def nic(self, number: int, timeout: float = _BOOT_SECONDS) -> dict[str, str]:
+        """Step iperf: what the guest says of one of its network devices, as link() of the only one."""
+        return self._line(f"NIC-{number}", timeout)
+
     def result(self, step: str, timeout: float = _BOOT_SECONDS) -> dict[str, str]:
         """Wait for the result of a step: result("ping") -> {"sent": "20", "received": "20"}."""
         return self._line(f"RESULT {step}", timeout)
@@ -136,10 +140,11 @@ class Guest(Reporter):
     """One guest under QEMU, reporting on its serial console.
 
     socket    the vhost-user socket; server=True: QEMU listens there (for a port with client=1)
-    steps     what the guest does, in order: ping, send, serve, idle
+    steps     what the guest does, in order: ping, send, serve, iperf, idle
     options   more of guest/init's options: {"bytes": 1 << 20, "pings": 10}
     qemu      program, "qemu-system-x86_64" or private_qemu()'s
     props     of the virtio-net device: {"mrg_rxbuf": "off", "packed": "on"}
+    more_nics further network devices: [(socket, props), ...]
     queues    queue pairs; the guest gets as many processors, since it uses one pair for each
     share     of the memory: "on", "off" (a memfd that stays private), None (no memory-backend at all)
     console   path of a socket to attach to for a shell (the log goes on as without)
@@ -148,21 +153,19 @@ class Guest(Reporter):
     def __init__(self, name: str, socket: str | Path, *, folder: str | Path, number: int = 1,
                  steps: tuple[str, ...] = ("idle",), options: dict[str, object] | None = None,
                  qemu: str = DISTRIBUTION, accel: str | None = None, server: bool = False,
-                 queues: int = 1, props: dict[str, object] | None = None, memory: int = 256,
+                 queues: int = 1, props: dict[str, object] | None = None,
+                 more_nics: list[tuple[str | Path, dict[str, object]]] = (), memory: int = 256,
                  share: str | None = "on", console: str | Path | None = None, lifetime: float = 300):
         self.accel = accel or accelerator()
         said = addresses(number, steps)
-        device = {"netdev": "net", "mac": f"52:54:00:00:09:{number:02x}", "romfile": ""}
-        if self.accel == "tcg" and qemu_version(qemu)[0] < 8:
-            device["vectors"] = 0  # 7.2 crashes where vhost-user meets MSI-X under TCG
-        if queues > 1:
-            device["mq"] = "on"
-        device |= props or {}
         argv = [qemu, *_ALWAYS, "-machine", "q35", "-accel", self.accel, "-smp", queues, "-m", memory,
-                *_memory_args(memory, share), *_boot_args(said | (options or {})), *_serial(console),
-                "-chardev", f"socket,id=vhost,path={socket}" + (",server=on,wait=off" if server else ""),
-                "-netdev", f"vhost-user,id=net,chardev=vhost,queues={queues}",
-                "-device", _device_text(device)]
+                *_memory_args(memory, share), *_serial(console),
+                *_boot_args(said | (options or {}), "initramfs-iperf" if "iperf" in steps else "initramfs")]
+        crashes = self.accel == "tcg" and qemu_version(qemu)[0] < 8
+        for nic, (path, its_props) in enumerate([(socket, props or {}), *more_nics]):
+            # 7.2 crashes where vhost-user meets MSI-X under TCG
+            always = {"vectors": 0} if crashes else {}
+            argv += _nic_args(nic, number + nic, path, server, queues, always | its_props)
         if self.accel == "kvm":
             argv += ["-cpu", "host"]
         super().__init__(argv, Path(folder) / f"{name}.log", lifetime=lifetime, name=name)
@@ -174,8 +177,15 @@ def _memory_args(memory: int, share: str | None) -> list[str]:
     return ["-object", f"memory-backend-memfd,id=ram,size={memory}M,share={share}", "-numa", "node,memdev=ram"]
 
 
-def _device_text(device: dict[str, object]) -> str:
-    return ",".join(["virtio-net-pci", *(f"{key}={value}" for key, value in device.items())])
+def _nic_args(nic: int, number: int, socket: str | Path, server: bool, queues: int,
+              props: dict[str, object]) -> list[str]:
+    device = {"netdev": f"net{nic}", "mac": f"52:54:00:00:09:{number:02x}", "romfile": ""}
+    if queues > 1:
+        device["mq"] = "on"
+    words = [f"{key}={value}" for key, value in (device | props).items()]
+    return ["-chardev", f"socket,id=vhost{nic},path={socket}" + (",server=on,wait=off" if server else ""),
+            "-netdev", f"vhost-user,id=net{nic},chardev=vhost{nic},queues={queues}",
+            "-device", ",".join(["virtio-net-pci", *words])]
 
 
 def _serial(console: str | Path | None) -> list[str]:

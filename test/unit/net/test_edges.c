@@ -42,7 +42,8 @@ static const uint16_t hdr_lens[] = { 0, 1, 53, 54, 55, LEN - 1, LEN, LEN + 1, 65
 static const uint16_t gso_sizes[] = { 0, 1, 9, 10, 11, 1460, 65534, 65535 };
 static const uint8_t gso_types[] = {
 	VIRTIO_NET_HDR_GSO_NONE, VIRTIO_NET_HDR_GSO_TCPV4, VIRTIO_NET_HDR_GSO_TCPV6,
-	VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN, VIRTIO_NET_HDR_GSO_ECN, 2, 3, 5, 0x7f, 0xff,
+	VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN, VIRTIO_NET_HDR_GSO_ECN,
+	2, 3, 5, 0x7f, 0xff,
 };
 
 /* 5.1.6.2, for the packet above. */
@@ -243,7 +244,8 @@ push_at_edges(uint64_t features, bool ipv6)
 				const uint32_t lens[] = { l2_lens[a], l3_lens[b], l4_lens[c] };
 
 				for (size_t i = 0; i < VHC_ARRAY_LEN(flags); i++)
-					push_judged(&p, lens, flags[i], segszs[(a + b + c + i) % 4]);
+					push_judged(&p, lens, flags[i],
+						    segszs[(a + b + c + i) % 4]);
 			}
 	CHECK_EQ(rig_nr_faults(rig.push), 0);
 	net_rig_close(&rig);

@@ -393,8 +393,9 @@ push_turns(void)
 }
 
 /*
- * Nearly every fault there is comes of the noise of all seeds, with split rings, being legacy, among
- * them. Not those that need more than it has: 4 GiB, a thousand pieces, a packed ring without end.
+ * Nearly every fault there is comes of the noise of all seeds, with split rings, being legacy,
+ * among them. Not those that need more than it has: 4 GiB, a thousand pieces, a packed ring
+ * without end.
  */
 static void
 check_seen(bool to_pull)
