@@ -165,18 +165,24 @@ def assert_clean(lab: Lab, before: list[dict[str, int]]) -> None:
             assert new[name] == old[name], f"{where}: {name}"
 
 
+def assert_checksums(packets: list[bytes]) -> None:
+    wrong = [found for found in map(bad_checksum, packets) if found]
+    assert not wrong, f"{len(wrong)} of {len(packets)} have bad checksums, the first is {wrong[0]}"
+
+
 def move_both_ways(lab: Lab, index: int, *options: str) -> None:
     """iperf3 there and back: everything arrives, and no kernel meets a bad checksum."""
     before = [lab.stack.counters(), lab.guest_counters()]
     with Listener(lab.stack, f"tap{index}") as heard:
-        there = lab.iperf(index, *options)
-        back = lab.iperf(index, "-R", *options)
+        try:
+            there = lab.iperf(index, *options)
+            back = lab.iperf(index, "-R", *options)
+        finally:
+            assert_checksums(heard.packets)  # says more than that nothing moves
     for way in (there, back):
         assert way["sum_sent"]["bytes"] >= NR_BYTES
         assert way["sum_received"]["bytes"] >= NR_BYTES / 2  # iperf3 ends when all is sent
     assert len(heard.packets) > 2 * NR_BYTES / MTU / 2
-    wrong = [found for found in map(bad_checksum, heard.packets) if found]
-    assert not wrong, f"{len(wrong)} of {len(heard.packets)} have bad checksums, the first is {wrong[0]}"
     assert_clean(lab, before)
 
 
