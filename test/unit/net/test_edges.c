@@ -12,18 +12,19 @@
 static struct net_rig rig;
 
 #define RIG_TSO_IN	(RIG_CSUM | RIG_HOST_TSO4 | RIG_HOST_TSO6)
+#define RIG_GSO_IN	(RIG_TSO_IN | RIG_HOST_UFO | RIG_HOST_USO)
 
 static const struct net_rig_conf confs[] = {
-	{ .features = RIG_MODERN | RIG_TSO_IN, .csum_flags = true },
+	{ .features = RIG_MODERN | RIG_GSO_IN, .csum_flags = true },
 	{ .features = RIG_MODERN | RIG_TSO_IN, .room = 128 },
 	{ .features = RIG_MODERN | RIG_CSUM | RIG_INDIRECT },
-	{ .features = RIG_LEGACY | RIG_TSO_IN },
+	{ .features = RIG_LEGACY | RIG_GSO_IN },
 	{ .features = RIG_LEGACY | RIG_TSO_IN | RIG_MERGEABLE, .csum_flags = true },
 };
 
 /* ---- what a sender's header says ------------------------------------------------------------ */
 
-/* TCP with 10 bytes of payload over IPv4: headers end at 54, where its last options would begin. */
+/* TCP with 10 bytes of payload over IPv4, its headers end at 54; and UDP of the same length. */
 #define START	34
 #define OFFSET	16
 #define LEN	64
@@ -39,31 +40,57 @@ static const uint16_t offsets[] = {
 };
 
 static const uint16_t hdr_lens[] = { 0, 1, 53, 54, 55, LEN - 1, LEN, LEN + 1, 65534, 65535 };
-static const uint16_t gso_sizes[] = { 0, 1, 9, 10, 11, 1460, 65534, 65535 };
+static const uint16_t gso_sizes[] = { 0, 1, 7, 8, 9, 10, 11, 1460, 65534, 65535 };
 static const uint8_t gso_types[] = {
 	VIRTIO_NET_HDR_GSO_NONE, VIRTIO_NET_HDR_GSO_TCPV4, VIRTIO_NET_HDR_GSO_TCPV6,
-	VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN, VIRTIO_NET_HDR_GSO_ECN,
-	2, 3, 5, 0x7f, 0xff,
+	VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN, VIRTIO_NET_HDR_GSO_UDP,
+	VIRTIO_NET_HDR_GSO_UDP_L4, VIRTIO_NET_HDR_GSO_UDP | VIRTIO_NET_HDR_GSO_ECN,
+	VIRTIO_NET_HDR_GSO_ECN, 2, 6, 0x7f, 0xff,
 };
 
-/* 5.1.6.2, for the packet above. */
+static uint64_t
+feature_for(uint8_t gso_type)
+{
+	switch (gso_type) {
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		return RIG_HOST_TSO4;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return RIG_HOST_TSO6;
+	case VIRTIO_NET_HDR_GSO_UDP:
+		return RIG_HOST_UFO;
+	case VIRTIO_NET_HDR_GSO_UDP_L4:
+		return RIG_HOST_USO;
+	default:
+		return 0;	/* with ECN as well: that is not negotiated here */
+	}
+}
+
+/* 5.1.6.2, for the packets above. Fragments of UDP, alone, are cut at multiples of 8. */
 static enum ring_fault
-verdict(const struct virtio_net_hdr *hdr)
+gso_verdict(const struct virtio_net_hdr *hdr, const struct packet *p)
+{
+	bool is_tcp = p->proto == PROTO_TCP, for_tcp = hdr->gso_type == VIRTIO_NET_HDR_GSO_TCPV4;
+	uint16_t smallest = hdr->gso_type == VIRTIO_NET_HDR_GSO_UDP ? 8 : 1;
+
+	if (!(rig.dev->features & feature_for(hdr->gso_type)))
+		return RING_FAULT_GSO_OFF;
+	if (hdr->gso_type == VIRTIO_NET_HDR_GSO_TCPV6 || is_tcp != for_tcp ||
+	    !(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || le16_get(hdr->gso_size) < smallest ||
+	    le16_get(hdr->csum_start) != START || le16_get(hdr->csum_offset) != p->csum_offset)
+		return RING_FAULT_GSO_BAD;
+	return RING_FAULT_NONE;
+}
+
+static enum ring_fault
+verdict(const struct virtio_net_hdr *hdr, const struct packet *p)
 {
 	uint32_t start = le16_get(hdr->csum_start), offset = le16_get(hdr->csum_offset);
-	bool sum = hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	bool is_v4 = hdr->gso_type == VIRTIO_NET_HDR_GSO_TCPV4;
-	bool is_v6 = hdr->gso_type == VIRTIO_NET_HDR_GSO_TCPV6;
 
-	if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-		if (!(is_v4 && rig.dev->features & RIG_HOST_TSO4) &&
-		    !(is_v6 && rig.dev->features & RIG_HOST_TSO6))
-			return RING_FAULT_GSO_OFF;
-		if (is_v6 || !sum || le16_get(hdr->gso_size) == 0 || start != START ||
-		    offset != OFFSET)
-			return RING_FAULT_GSO_BAD;
-	}
-	return sum && start + offset + 2 > LEN ? RING_FAULT_CSUM_RANGE : RING_FAULT_NONE;
+	if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		return gso_verdict(hdr, p);
+	if (hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && start + offset + 2 > LEN)
+		return RING_FAULT_CSUM_RANGE;
+	return RING_FAULT_NONE;
 }
 
 /* The bytes that may have been touched are two: the checksum's. */
@@ -93,7 +120,7 @@ check_delivered(struct rte_mbuf *m, const struct virtio_net_hdr *hdr, const stru
 static void
 send_judged(const struct virtio_net_hdr *hdr, const struct packet *p, uint32_t cut)
 {
-	enum ring_fault fault = verdict(hdr);
+	enum ring_fault fault = verdict(hdr, p);
 	uint64_t before = rig_nr_faults(rig.pull), of_kind = 0;
 	struct used_entry used;
 	struct rte_mbuf *m;
@@ -127,52 +154,54 @@ judge_all(const struct packet *p, const struct virtio_net_hdr *like)
 }
 
 static void
-judge_at_edges(const struct net_rig_conf *conf)
+judge_at_edges(const struct packet *p)
 {
 	struct virtio_net_hdr hdr = { .num_buffers = le16_put(65535) };
-	struct packet p;
 
-	net_rig_open(&rig, conf);
-	packet_make_tcp(&p, false, 0, LEN - 54);
-	CHECK_EQ(p.len, LEN);
 	for (unsigned int flags = 0; flags < 4; flags++)
 		for (size_t i = 0; i < VHC_ARRAY_LEN(gso_types); i++) {
 			hdr.flags = (uint8_t)flags;
 			hdr.gso_type = gso_types[i];
 			hdr.hdr_len = le16_put(hdr_lens[i % VHC_ARRAY_LEN(hdr_lens)]);
 			hdr.gso_size = le16_put(gso_sizes[i % VHC_ARRAY_LEN(gso_sizes)]);
-			judge_all(&p, &hdr);
+			judge_all(p, &hdr);
 		}
-	net_rig_close(&rig);
 }
 
 /* With the sum where it belongs, every length in both fields that have one. */
 static void
-judge_lengths(const struct net_rig_conf *conf)
+judge_lengths(const struct packet *p)
 {
-	struct packet p;
-
-	net_rig_open(&rig, conf);
-	packet_make_tcp(&p, false, 0, LEN - 54);
 	for (size_t i = 0; i < VHC_ARRAY_LEN(hdr_lens); i++)
 		for (size_t j = 0; j < VHC_ARRAY_LEN(gso_sizes); j++)
 			for (size_t k = 0; k < VHC_ARRAY_LEN(gso_types); k++) {
-				struct virtio_net_hdr hdr = packet_tso_header(&p, gso_sizes[j]);
+				struct virtio_net_hdr hdr = packet_tso_header(p, gso_sizes[j]);
 
 				hdr.hdr_len = le16_put(hdr_lens[i]);
 				hdr.gso_type = gso_types[k];
-				send_judged(&hdr, &p, 0);
-				send_judged(&hdr, &p, 1);
+				send_judged(&hdr, p, 0);
+				send_judged(&hdr, p, 1);
 			}
-	net_rig_close(&rig);
 }
 
 static void
 test_headers_at_every_edge(void)
 {
+	static const struct packet_spec specs[] = {
+		{ .proto = PROTO_TCP, .payload_len = LEN - START - 20 },
+		{ .proto = PROTO_UDP, .payload_len = LEN - START - 8 },
+	};
+	struct packet p;
+
 	for (size_t i = 0; i < VHC_ARRAY_LEN(confs); i++) {
-		judge_at_edges(&confs[i]);
-		judge_lengths(&confs[i]);
+		net_rig_open(&rig, &confs[i]);
+		for (size_t j = 0; j < VHC_ARRAY_LEN(specs); j++) {
+			packet_make(&p, &specs[j]);
+			CHECK_EQ(p.len, LEN);
+			judge_at_edges(&p);
+			judge_lengths(&p);
+		}
+		net_rig_close(&rig);
 	}
 }
 
@@ -223,21 +252,22 @@ push_judged(const struct packet *p, const uint32_t *lens, uint64_t flags, uint16
 }
 
 static void
-push_at_edges(uint64_t features, bool ipv6)
+push_at_edges(uint64_t features, const struct packet_spec *spec)
 {
 	static const uint32_t l2_lens[] = { 0, 1, 13, 14, 15, 18, 127 };
 	static const uint32_t l3_lens[] = { 0, 1, 19, 20, 21, 39, 40, 41, 60, 255, 256, 511 };
 	static const uint32_t l4_lens[] = { 0, 1, 7, 8, 19, 20, 21, 60, 255 };
-	static const uint16_t segszs[] = { 0, 1, 300, 65535 };
+	static const uint16_t segszs[] = { 0, 1, 8, 300, 65535 };
 	static const uint64_t flags[] = {
 		RTE_MBUF_F_TX_TCP_SEG, RTE_MBUF_F_TX_TCP_CKSUM, RTE_MBUF_F_TX_UDP_CKSUM,
 		RTE_MBUF_F_TX_IP_CKSUM, RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_VLAN,
+		RTE_MBUF_F_TX_UDP_SEG,
 	};
 	const struct net_rig_conf conf = { .features = features, .ring_size = 64 };
 	struct packet p;
 
 	net_rig_open(&rig, &conf);
-	packet_make_tcp(&p, ipv6, 0, 40);
+	packet_make(&p, spec);
 	for (size_t a = 0; a < VHC_ARRAY_LEN(l2_lens); a++)
 		for (size_t b = 0; b < VHC_ARRAY_LEN(l3_lens); b++)
 			for (size_t c = 0; c < VHC_ARRAY_LEN(l4_lens); c++) {
@@ -245,7 +275,7 @@ push_at_edges(uint64_t features, bool ipv6)
 
 				for (size_t i = 0; i < VHC_ARRAY_LEN(flags); i++)
 					push_judged(&p, lens, flags[i],
-						    segszs[(a + b + c + i) % 4]);
+						    segszs[(a + b + c + i) % 5]);
 			}
 	CHECK_EQ(rig_nr_faults(rig.push), 0);
 	net_rig_close(&rig);
@@ -254,10 +284,15 @@ push_at_edges(uint64_t features, bool ipv6)
 static void
 test_requests_at_every_edge(void)
 {
-	for (unsigned int ipv6 = 0; ipv6 < 2; ipv6++) {
-		push_at_edges(RIG_MODERN | RIG_GUEST_CSUM | RIG_GUEST_TSO4 | RIG_GUEST_TSO6, ipv6);
-		push_at_edges(RIG_MODERN | RIG_MERGEABLE, ipv6);
-		push_at_edges(RIG_LEGACY, ipv6);
+	for (unsigned int i = 0; i < 4; i++) {
+		const struct packet_spec spec = {
+			.ipv6 = i & 1, .proto = i & 2 ? PROTO_UDP : PROTO_TCP, .payload_len = 40,
+		};
+
+		push_at_edges(RIG_MODERN | RIG_GUEST_CSUM | RIG_GUEST_TSO4 | RIG_GUEST_TSO6 |
+			      RIG_GUEST_UFO | RIG_GUEST_USO4 | RIG_GUEST_USO6, &spec);
+		push_at_edges(RIG_MODERN | RIG_MERGEABLE, &spec);
+		push_at_edges(RIG_LEGACY, &spec);
 	}
 }
 
