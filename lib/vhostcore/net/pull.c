@@ -103,8 +103,12 @@ pull_obey(struct net_queue *nq, const struct virtio_net_hdr *hdr, struct rte_mbu
 static VHC_COLD bool
 pull_obey_word(struct net_queue *nq, uint64_t raw_word, const uint8_t *src, struct rte_mbuf *m)
 {
-	struct virtio_net_hdr hdr = hdr_load_rest(raw_word, src);
+	struct virtio_net_hdr hdr;
 
+	/* There is one burst for all legacy rings, whatever they negotiated. */
+	if (!nq->csum)
+		return true;
+	hdr = hdr_load_rest(raw_word, src);
 	return pull_obey(nq, &hdr, m);
 }
 
