@@ -9,6 +9,7 @@
 #include "queue.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,37 @@ vhc_queue_destroy(struct vhc_queue *q)
 	fd_close(&q->poll_fd);
 	fd_close(&q->wake_fd);
 	free(q);
+}
+
+/* ---- the gate and its holders --------------------------------------------------------------- */
+
+/*
+ * As the poller in base/gate.h; but there may be many, so each pays for an atomic sum and a fence
+ * [H] instead of letting membarrier() pay.
+ */
+bool
+vhc_queue_hold(struct vhc_queue *q)
+{
+	add_then_fence(&q->nr_holders, 1);
+	if (!ld_acquire(&q->gate.closed))
+		return true;
+	vhc_queue_release(q);
+	return false;
+}
+
+void
+vhc_queue_release(struct vhc_queue *q)
+{
+	sub_release(&q->nr_holders, 1);
+}
+
+/* From now on control owns the queue. */
+static void
+queue_close(struct vhc_queue *q)
+{
+	vhc_gate_close(&q->gate);
+	while (ld_acquire(&q->nr_holders))	/* [H] */
+		sched_yield();
 }
 
 /* ---- kicks ---------------------------------------------------------------------------------- */
@@ -177,7 +209,7 @@ vhc_queue_stop(struct vhc_queue *q)
 {
 	if (!q->running)
 		return false;
-	vhc_gate_close(&q->gate);
+	queue_close(q);
 	end_run(q);
 	return true;
 }
@@ -207,7 +239,7 @@ vhc_queue_remap(struct vhc_queue *q)
 	if (!q->running)
 		return;
 	/* Bursts return 0 for as long as it takes to swap a few pointers, no longer. */
-	vhc_gate_close(&q->gate);
+	queue_close(q);
 	if (q->dev->map && !vhc_ring_translate(&q->ring, &q->claim, q->dev->map, q->obstacle)) {
 		open_gate(q);
 		return;
@@ -249,7 +281,7 @@ vhc_queue_set_kick(struct vhc_queue *q, int fd)
 static void
 swap_signal_fd(struct vhc_queue *q, int *own, int *borrowed, int fd)
 {
-	vhc_gate_close(&q->gate);
+	queue_close(q);
 	fd_close(own);
 	*own = *borrowed = fd;
 	open_gate(q);
@@ -296,7 +328,7 @@ VHC_API void
 vhc_queue_pause(struct vhc_queue *q)
 {
 	vhc_loop_lock(q->dev->loop);
-	vhc_gate_close(&q->gate);
+	queue_close(q);
 }
 
 VHC_API void
@@ -396,14 +428,14 @@ vhc_queue_kick_fd(struct vhc_queue *q)
 	return rc ? rc : q->poll_fd;
 }
 
-VHC_API uint16_t
-vhc_queue_nr_available(struct vhc_queue *q)
+VHC_API bool
+vhc_queue_fill(struct vhc_queue *q, struct vhc_queue_fill *fill)
 {
-	uint16_t nr = 0;
-
-	vhc_loop_lock(q->dev->loop);
-	if (q->running)
-		nr = vhc_ring_nr_available(&q->ring);
-	vhc_loop_unlock(q->dev->loop);
-	return nr;
+	*fill = (struct vhc_queue_fill){ 0 };
+	if (!vhc_queue_hold(q))
+		return false;
+	fill->size = q->ring.size;
+	fill->available = vhc_ring_nr_available(&q->ring);
+	vhc_queue_release(q);
+	return true;
 }

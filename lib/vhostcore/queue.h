@@ -29,6 +29,7 @@ struct vhc_queue {
 	/* owner: control thread, under the loop's lock */
 	struct vhc_device *dev VHC_ALIGNED;
 	uint16_t index;
+	uint32_t nr_holders;	/* written by anyone, see vhc_queue_hold() */
 	struct ring_claim claim;
 	bool has_num;
 	bool has_addr;
@@ -54,7 +55,7 @@ _Static_assert(offsetof(struct vhc_queue, ring) + offsetof(struct ring, hint) ==
 	       "an empty poll touches one line");
 
 /*
- * Take the queue from its poller and hold off the control thread, or give both back. For the class,
+ * Take the queue from its poller and keep off the control thread, or give both back. For the class,
  * on an application's thread. Pairs; not nested.
  */
 void vhc_queue_pause(struct vhc_queue *q);
@@ -62,5 +63,13 @@ void vhc_queue_resume(struct vhc_queue *q);
 
 /* Let an application that sleeps on the queue look at it. With the queue paused. */
 void vhc_queue_wake(struct vhc_queue *q);
+
+/*
+ * For who is not the poller and must not wait for control: while held, a running queue stays as it
+ * is and its memory mapped. False: it is stopped, there is nothing to release. Any thread, many at
+ * once, only for moments.
+ */
+bool vhc_queue_hold(struct vhc_queue *q);
+void vhc_queue_release(struct vhc_queue *q);
 
 #endif

@@ -213,8 +213,19 @@ bool vhc_queue_want_kicks(struct vhc_queue *q, bool on);
  */
 int vhc_queue_kick_fd(struct vhc_queue *q);
 
-/** Chains the driver has made available and no burst has taken yet. Any thread; a snapshot. */
-uint16_t vhc_queue_nr_available(struct vhc_queue *q);
+/** How full a ring is, in chains; a packed one in descriptors. */
+struct vhc_queue_fill {
+	uint16_t size;
+	uint16_t available;	/**< made available by the driver, not taken by a burst yet */
+};
+
+/**
+ * A snapshot of it, while the driver goes on adding.
+ *
+ * @return false, and zeros, while the queue is not running or control is changing it.
+ * Context: any thread; waits for nobody.
+ */
+bool vhc_queue_fill(struct vhc_queue *q, struct vhc_queue_fill *fill);
 
 #ifdef __cplusplus
 }

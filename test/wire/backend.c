@@ -156,8 +156,10 @@ static void
 print_queue(struct vhc_queue *q)
 {
 	struct vhc_queue_info info;
+	struct vhc_queue_fill fill;
 
 	vhc_queue_info(q, &info);
+	vhc_queue_fill(q, &fill);
 	print_number("index", info.index);
 	print_number("size", info.size);
 	print_bool("started", info.started);
@@ -169,7 +171,7 @@ print_queue(struct vhc_queue *q)
 	print_bool("indirect", info.indirect);
 	print_number("avail_idx", info.avail_idx);
 	print_number("used_idx", info.used_idx);
-	print_number("available", vhc_queue_nr_available(q));
+	print_number("available", fill.available);
 	print_text("last_fault", info.last_fault ? info.last_fault : "");
 	print_faults(q);
 }

@@ -233,6 +233,8 @@ port_fill(struct rte_eth_dev *dev, const struct port_args *args)
 	dev->rx_pkt_burst = (eth_rx_burst_t)vhc_net_pull;
 	dev->tx_pkt_burst = (eth_tx_burst_t)vhc_net_push;
 	dev->rx_queue_count = vhostx_rx_queue_count;
+	dev->rx_descriptor_status = vhostx_rx_descriptor_status;
+	dev->tx_descriptor_status = vhostx_tx_descriptor_status;
 }
 
 /* What the guest is not offered. */

@@ -111,12 +111,6 @@ vhostx_txq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_txq_info
 	txq->conf.offloads = dev->data->dev_conf.txmode.offloads;
 }
 
-unsigned int
-vhostx_rx_queue_count(void *rxq)
-{
-	return vhc_queue_nr_available(rxq);
-}
-
 int
 vhostx_burst_mode(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_burst_mode *mode)
 {

@@ -51,6 +51,12 @@ static const struct counter {
 	{ "ring_full_bursts", NET(ring_full), ON_TX },
 };
 
+/*
+ * Behind those come gauges: how things are now, not to be reset. `used` is what the driver has or
+ * may have back: everything but `available`.
+ */
+static const char *const gauges[] = { "ring_size", "ring_available", "ring_used" };
+
 /* ---- ethdev's fixed set --------------------------------------------------------------------- */
 
 static uint64_t
@@ -144,6 +150,17 @@ xstats_stride(void)
 	return RTE_DIM(counters) + vhc_nr_faults();
 }
 
+static void
+ring_gauges(const struct port *port, uint16_t ring, struct rte_eth_xstat *xstats)
+{
+	struct vhc_queue_fill fill;
+
+	vhc_queue_fill(vhc_device_queue(port->device, ring), &fill);
+	xstats[0].value = fill.size;
+	xstats[1].value = fill.available;
+	xstats[2].value = (uint64_t)fill.size - fill.available;
+}
+
 static bool
 counter_is_on(const struct counter *counter, uint16_t ring)
 {
@@ -153,14 +170,14 @@ counter_is_on(const struct counter *counter, uint16_t ring)
 static unsigned int
 ring_nr_xstats(uint16_t ring)
 {
-	unsigned int nr = vhc_nr_faults();
+	unsigned int nr = vhc_nr_faults() + RTE_DIM(gauges);
 
 	for (unsigned int i = 0; i < RTE_DIM(counters); i++)
 		nr += counter_is_on(&counters[i], ring);
 	return nr;
 }
 
-/* Values since the port was made; returns how many. The order is that of ring_names(). */
+/* Counters since the port was made; returns how many. The order is that of ring_names(). */
 static unsigned int
 ring_values(const struct port *port, uint16_t ring, struct rte_eth_xstat *xstats)
 {
@@ -194,6 +211,8 @@ ring_names(uint16_t ring, struct rte_eth_xstat_name *names)
 			name_one(&names[nr++], ring, "", counters[i].name);
 	for (unsigned int fault = 0; fault < vhc_nr_faults(); fault++)
 		name_one(&names[nr++], ring, "fault_", vhc_fault_name(fault));
+	for (unsigned int i = 0; i < RTE_DIM(gauges); i++)
+		name_one(&names[nr++], ring, "", gauges[i]);
 	return nr;
 }
 
@@ -234,6 +253,18 @@ vhostx_xstats_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, u
 	return (int)nr;
 }
 
+static unsigned int
+ring_xstats(const struct port *port, uint16_t ring, struct rte_eth_xstat *xstats)
+{
+	const struct rte_eth_xstat *base = port->xstats_base + ring * xstats_stride();
+	unsigned int nr_values = ring_values(port, ring, xstats);
+
+	for (unsigned int i = 0; i < nr_values; i++)
+		xstats[i].value -= base[i].value;
+	ring_gauges(port, ring, xstats + nr_values);
+	return nr_values + RTE_DIM(gauges);
+}
+
 int
 vhostx_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n)
 {
@@ -242,16 +273,10 @@ vhostx_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigne
 
 	if (!xstats || n < total)
 		return (int)total;
-	for (uint16_t i = 0; i < nr_rings(dev); i++) {
-		uint16_t ring = nth_ring(dev, i);
-		const struct rte_eth_xstat *base = port->xstats_base + ring * xstats_stride();
-		unsigned int nr_values = ring_values(port, ring, xstats + nr);
-
-		for (unsigned int k = 0; k < nr_values; k++, nr++) {
-			xstats[nr].id = nr;
-			xstats[nr].value -= base[k].value;
-		}
-	}
+	for (uint16_t i = 0; i < nr_rings(dev); i++)
+		nr += ring_xstats(port, nth_ring(dev, i), xstats + nr);
+	for (unsigned int i = 0; i < nr; i++)
+		xstats[i].id = i;
 	return (int)nr;
 }
 

@@ -88,15 +88,20 @@ add_features(struct rte_tel_data *d, const struct port *port, const struct vhc_d
 static void
 fill_queue(struct rte_tel_data *d, const struct port *port, uint16_t ring)
 {
+	struct vhc_queue *q = vhc_device_queue(port->device, ring);
 	struct vhc_queue_info state;
+	struct vhc_queue_fill fill;
 
-	vhc_queue_info(vhc_device_queue(port->device, ring), &state);
+	vhc_queue_info(q, &state);
+	vhc_queue_fill(q, &fill);
 	rte_tel_data_add_dict_int(d, "index", ring);
 	rte_tel_data_add_dict_string(d, "direction",
 				     state.control ? "control" : ring & 1 ? "rx" : "tx");
 	rte_tel_data_add_dict_string(d, "kind", state.packed ? "packed" : "split");
 	rte_tel_data_add_dict_int(d, "in_order", state.in_order);
 	rte_tel_data_add_dict_int(d, "size", state.size);
+	rte_tel_data_add_dict_int(d, "available", fill.available);
+	rte_tel_data_add_dict_int(d, "used", fill.size - fill.available);
 	rte_tel_data_add_dict_int(d, "started", state.started);
 	rte_tel_data_add_dict_int(d, "enabled", state.enabled);
 	rte_tel_data_add_dict_int(d, "running", state.running);

@@ -110,7 +110,6 @@ int vhostx_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_d
 			  unsigned int socket, const struct rte_eth_txconf *conf);
 void vhostx_rxq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_rxq_info *rxq);
 void vhostx_txq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_txq_info *txq);
-unsigned int vhostx_rx_queue_count(void *rxq);
 int vhostx_rx_intr_enable(struct rte_eth_dev *dev, uint16_t queue);
 int vhostx_rx_intr_disable(struct rte_eth_dev *dev, uint16_t queue);
 int vhostx_rx_intr_setup(struct rte_eth_dev *dev);
@@ -118,6 +117,11 @@ void vhostx_rx_intr_release(struct rte_eth_dev *dev);
 int vhostx_burst_mode(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_burst_mode *mode);
 int vhostx_vlan_offload_set(struct rte_eth_dev *dev, int mask);
 int vhostx_tx_done_cleanup(void *txq, uint32_t nr_wanted);
+
+/* ring.c */
+unsigned int vhostx_rx_queue_count(void *rxq);
+int vhostx_rx_descriptor_status(void *rxq, uint16_t offset);
+int vhostx_tx_descriptor_status(void *txq, uint16_t offset);
 
 /* link.c: the callbacks, with the port as their argument */
 extern const struct vhc_device_ops vhostx_device_ops;

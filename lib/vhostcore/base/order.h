@@ -34,6 +34,11 @@
 #define st_then_fence(p, v)	do { st_release((p), (v)); fence_full(); } while (0)
 #endif
 
+/* For many writers, off the polling path. The sum is ordered before every later access. */
+#define add_then_fence(p, n) \
+	do { __atomic_fetch_add((p), (n), __ATOMIC_RELAXED); fence_full(); } while (0)
+#define sub_release(p, n)	((void)__atomic_fetch_sub((p), (n), __ATOMIC_RELEASE))
+
 #if defined(__x86_64__)
 #define cpu_relax()		__builtin_ia32_pause()
 #else

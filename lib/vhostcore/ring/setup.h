@@ -47,7 +47,7 @@ void vhc_ring_start(struct ring *r, uint32_t base);
 /* Where a stopped ring would go on, in the encoding of GET_VRING_BASE. */
 uint32_t vhc_ring_base(const struct ring *r);
 
-/* Chains made available and not taken; an estimate while the ring is polled. */
+/* Chains (packed: descriptors) made available and not taken; an estimate while it is polled. */
 uint16_t vhc_ring_nr_available(const struct ring *r);
 
 #endif

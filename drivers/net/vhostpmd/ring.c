@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ring.c - what an application may ask of a queue's ring.
+ *
+ * Knows:   that the guest owns the descriptors: it makes them available, we use them up.
+ * Trusts:  the library's snapshot.
+ * Runs on: polling threads; harmless on any other, and while a front-end goes.
+ */
+#include <errno.h>
+
+#include "vhostpmd.h"
+
+/* Packets that wait. A packed ring counts descriptors: more, if a packet lies in several. */
+unsigned int
+vhostx_rx_queue_count(void *rxq)
+{
+	struct vhc_queue_fill fill;
+
+	vhc_queue_fill(rxq, &fill);
+	return fill.available;
+}
+
+/* DONE: a packet waits there. AVAIL: the guest may put one there. */
+int
+vhostx_rx_descriptor_status(void *rxq, uint16_t offset)
+{
+	struct vhc_queue_fill fill;
+
+	if (!vhc_queue_fill(rxq, &fill))
+		return RTE_ETH_RX_DESC_UNAVAIL;
+	if (offset >= fill.size)
+		return -EINVAL;
+	return offset < fill.available ? RTE_ETH_RX_DESC_DONE : RTE_ETH_RX_DESC_AVAIL;
+}
+
+/* DONE: room for a packet. FULL: the guest has not given the buffer back yet. */
+int
+vhostx_tx_descriptor_status(void *txq, uint16_t offset)
+{
+	struct vhc_queue_fill fill;
+
+	if (!vhc_queue_fill(txq, &fill))
+		return RTE_ETH_TX_DESC_UNAVAIL;
+	if (offset >= fill.size)
+		return -EINVAL;
+	return offset < fill.available ? RTE_ETH_TX_DESC_DONE : RTE_ETH_TX_DESC_FULL;
+}

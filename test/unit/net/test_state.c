@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_state.c - what may be asked of a queue while it is polled, and that asking is safe.
+ */
+#define _GNU_SOURCE 1
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "model/net_rig.h"
+
+#define SIZE 64
+
+static struct net_rig rig;
+
+static const struct net_rig_conf modern = { .features = RIG_MODERN, .ring_size = SIZE };
+
+static void
+check_fill(struct vhc_queue *q, uint16_t available)
+{
+	struct vhc_queue_fill fill;
+
+	CHECK(vhc_queue_fill(q, &fill));
+	CHECK_EQ(fill.size, SIZE);
+	CHECK_EQ(fill.available, available);
+}
+
+static void
+check_stopped(struct vhc_queue *q)
+{
+	struct vhc_queue_fill fill = { 1, 1 };
+
+	CHECK(!vhc_queue_fill(q, &fill));
+	CHECK_EQ(fill.size, 0);
+	CHECK_EQ(fill.available, 0);
+}
+
+static void
+pull(uint16_t nr)
+{
+	struct rte_mbuf *mbufs[SIZE];
+
+	CHECK_EQ(vhc_net_pull(rig.pull, mbufs, nr), nr);
+	rte_pktmbuf_free_bulk(mbufs, nr);
+}
+
+static void
+push(uint16_t nr)
+{
+	struct rte_mbuf *mbufs[SIZE];
+
+	for (uint16_t i = 0; i < nr; i++)
+		mbufs[i] = rig_mbuf(&rig, i, 60, 0);
+	CHECK_EQ(vhc_net_push(rig.push, mbufs, nr), nr);
+}
+
+static void
+collect_all(struct driver *d)
+{
+	struct used_entry used;
+
+	while (driver_collect(d, &used))
+		;
+}
+
+/* More than once around the ring; what is used is not available until it is offered again. */
+static void
+test_fill_follows_guest_and_bursts(void)
+{
+	net_rig_open(&rig, &modern);
+	for (unsigned int round = 0; round < 5; round++) {
+		check_fill(rig.pull, 0);
+		for (uint32_t i = 0; i < SIZE; i++)
+			rig_send(&rig, i, 60);
+		check_fill(rig.pull, 0);
+		driver_publish(&rig.tx);
+		check_fill(rig.pull, SIZE);
+		pull(5);
+		check_fill(rig.pull, SIZE - 5);
+		pull(SIZE - 5);
+		check_fill(rig.pull, 0);
+		collect_all(&rig.tx);
+
+		rig_offer(&rig, 40, 100);
+		driver_publish(&rig.rx);
+		check_fill(rig.push, 40);
+		push(39);
+		check_fill(rig.push, 1);
+		push(1);
+		check_fill(rig.push, 0);
+		collect_all(&rig.rx);
+	}
+	net_rig_close(&rig);
+}
+
+static void
+test_a_stopped_queue_is_empty(void)
+{
+	net_rig_open(&rig, &modern);
+	rig_offer(&rig, 3, 100);
+	driver_publish(&rig.rx);
+	vhc_queue_stop(rig.push);
+	check_stopped(rig.push);
+	net_rig_restart(&rig);
+	check_fill(rig.push, 0);
+	net_rig_close(&rig);
+	net_rig_open(&rig, &modern);
+	vhc_ring_break(&rig.push->ring, RING_FAULT_AVAIL_IDX);
+	rig_offer(&rig, 3, 100);
+	driver_publish(&rig.rx);
+	check_fill(rig.push, 0);
+	net_rig_close(&rig);
+}
+
+/* ---- holding -------------------------------------------------------------------------------- */
+
+static bool has_stopped;
+
+static void *
+stop_the_queue(void *arg)
+{
+	vhc_queue_pause(arg);
+	st_release(&has_stopped, true);
+	vhc_queue_resume(arg);
+	return NULL;
+}
+
+static void
+test_control_waits_for_every_holder(void)
+{
+	pthread_t thread;
+
+	net_rig_open(&rig, &modern);
+	CHECK(vhc_queue_hold(rig.pull));
+	CHECK(vhc_queue_hold(rig.pull));
+	has_stopped = false;
+	CHECK_EQ(pthread_create(&thread, NULL, stop_the_queue, rig.pull), 0);
+	while (vhc_queue_hold(rig.pull))
+		vhc_queue_release(rig.pull);	/* until the gate is closed */
+	vhc_queue_release(rig.pull);
+	usleep(20000);
+	CHECK(!ld_acquire(&has_stopped));
+	vhc_queue_release(rig.pull);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK(has_stopped);
+	CHECK(vhc_queue_hold(rig.pull));	/* it runs again */
+	vhc_queue_release(rig.pull);
+	net_rig_close(&rig);
+}
+
+static const struct test tests[] = {
+	TEST(test_fill_follows_guest_and_bursts),
+	TEST(test_a_stopped_queue_is_empty),
+	TEST(test_control_waits_for_every_holder),
+};
+
+int
+main(int argc, char **argv)
+{
+	(void)argc;
+	return net_rig_main(argv, tests, VHC_ARRAY_LEN(tests));
+}
