@@ -73,6 +73,22 @@ int vhc_net_pull_setup(struct vhc_queue *q, const struct vhc_net_pull_conf *conf
  */
 void vhc_net_vlan_strip(struct vhc_queue *q, bool on);
 
+struct vhc_net_push_conf {
+	/**
+	 * All packets of this queue come from one pool, each with one reference and no buffer of
+	 * its own: they may be given back without a look at each.
+	 */
+	bool fast_free;
+};
+
+/**
+ * Say what is known of the packets to be pushed; without it, nothing is. Even rings only.
+ *
+ * @return 0; -EINVAL ring is odd.
+ * Context: any thread; the caller makes sure that nobody polls the queue.
+ */
+int vhc_net_push_setup(struct vhc_queue *q, const struct vhc_net_push_conf *conf);
+
 /**
  * Take up to @p n packets from the guest.
  *
@@ -106,6 +122,18 @@ uint16_t vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n);
  * Context: polling thread. Never blocks, never logs.
  */
 uint16_t vhc_net_push(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n);
+
+/**
+ * Would a push consume these packets without sending them, whatever the guest? It judges lengths
+ * and offload requests; a guest with small buffers may still refuse more. Nothing is changed:
+ * vhc_net_push() makes the checksums itself.
+ *
+ * @param error Receives 0; -EINVAL: too short, too long, or a request that makes no sense;
+ *              -ENOTSUP: a request that would be ignored. Of packet @p mbufs[return value].
+ * @return      Number of good packets before the first bad one.
+ * Context: any thread.
+ */
+uint16_t vhc_net_push_check(struct rte_mbuf *const *mbufs, uint16_t n, int *error);
 
 /** Sizes of the frames moved, in the order of struct vhc_net_stats.sizes. */
 enum {

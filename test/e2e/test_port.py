@@ -135,7 +135,8 @@ def test_offloads_are_what_the_arguments_say(host, args):
     _attach(host, ",".join(filter(None, [f"iface={host.folder}/offload.sock", args])))
     receive, transmit = _offloads(host, "rx"), _offloads(host, "tx")
     assert receive == wanted | {"VLAN_STRIP"}
-    assert {"VLAN_INSERT", "UDP_CKSUM", "TCP_CKSUM", "IPV4_CKSUM", "MULTI_SEGS"} <= transmit
+    assert {"VLAN_INSERT", "UDP_CKSUM", "TCP_CKSUM", "IPV4_CKSUM", "MULTI_SEGS",
+            "MBUF_FAST_FREE"} <= transmit
     is_on = "tso=1" in args
     assert ("TCP_TSO" in transmit, "UDP_TSO" in transmit) == (is_on, is_on)
     assert _offered(host.folder / "offload.sock") & ALL_GSO == gso

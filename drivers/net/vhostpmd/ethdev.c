@@ -19,7 +19,7 @@
 
 #define PUSH_OFFLOADS	(RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | \
 			 RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | \
-			 RTE_ETH_TX_OFFLOAD_VLAN_INSERT)
+			 RTE_ETH_TX_OFFLOAD_VLAN_INSERT | RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE)
 #define PUSH_SEGMENTATION (RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_UDP_TSO)
 
 RTE_LOG_REGISTER_DEFAULT(vhostx_logtype, NOTICE)
@@ -232,6 +232,7 @@ port_fill(struct rte_eth_dev *dev, const struct port_args *args)
 	/* A queue is what the library's bursts take: nothing of ours is in between. */
 	dev->rx_pkt_burst = (eth_rx_burst_t)vhc_net_pull;
 	dev->tx_pkt_burst = (eth_tx_burst_t)vhc_net_push;
+	dev->tx_pkt_prepare = vhostx_tx_prepare;
 	dev->rx_queue_count = vhostx_rx_queue_count;
 	dev->rx_descriptor_status = vhostx_rx_descriptor_status;
 	dev->tx_descriptor_status = vhostx_tx_descriptor_status;

@@ -8,6 +8,8 @@
  */
 #include <errno.h>
 
+#include <rte_errno.h>
+
 #include "vhostpmd.h"
 
 /* Packets that wait. A packed ring counts descriptors: more, if a packet lies in several. */
@@ -44,4 +46,17 @@ vhostx_tx_descriptor_status(void *txq, uint16_t offset)
 	if (offset >= fill.size)
 		return -EINVAL;
 	return offset < fill.available ? RTE_ETH_TX_DESC_DONE : RTE_ETH_TX_DESC_FULL;
+}
+
+/* Judges only: what a packet needs is done on the copy that the guest gets. */
+uint16_t
+vhostx_tx_prepare(void *txq, struct rte_mbuf **mbufs, uint16_t n)
+{
+	int error;
+	uint16_t nr_good = vhc_net_push_check(mbufs, n, &error);
+
+	(void)txq;
+	if (nr_good < n)
+		rte_errno = -error;
+	return nr_good;
 }

@@ -122,6 +122,7 @@ int vhostx_tx_done_cleanup(void *txq, uint32_t nr_wanted);
 unsigned int vhostx_rx_queue_count(void *rxq);
 int vhostx_rx_descriptor_status(void *rxq, uint16_t offset);
 int vhostx_tx_descriptor_status(void *txq, uint16_t offset);
+uint16_t vhostx_tx_prepare(void *txq, struct rte_mbuf **mbufs, uint16_t n);
 
 /* link.c: the callbacks, with the port as their argument */
 extern const struct vhc_device_ops vhostx_device_ops;
