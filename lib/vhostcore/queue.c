@@ -18,6 +18,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "caller.h"
 #include "control.h"
 #include "ctl/relay.h"
 #include "device.h"
@@ -50,6 +51,7 @@ vhc_queue_destroy(struct vhc_queue *q)
 	if (!q)
 		return;
 	vhc_queue_stop(q);
+	vhc_caller_forget(q);
 	vhc_queue_forget(q);
 	vhc_queue_close_fds(q);
 	fd_close(&q->poll_fd);
@@ -195,10 +197,11 @@ queue_start(struct vhc_queue *q)
 	return true;
 }
 
-/* With the gate closed. */
+/* The gate is closed. Afterwards the driver is not to be called any more. */
 static void
 end_run(struct vhc_queue *q)
 {
+	vhc_caller_flush(q);
 	vhc_control_unwatch(q);
 	q->base = vhc_ring_base(&q->ring);
 	q->running = q->is_control = false;

@@ -18,6 +18,16 @@ struct relay;
 
 typedef uint16_t (*vhc_burst_t)(struct vhc_queue *q, void **items, uint16_t n);
 
+/* Interrupting the driver later (caller.c). */
+struct call_duty {
+	uint64_t interval;	/* nanoseconds between two calls; 0: the poller calls at once */
+	uint64_t not_before;	/* owner: the calling thread */
+	struct vhc_queue *next;	/* likewise */
+	uint64_t nr_made;	/* written by who holds or owns the queue, read by anyone */
+	uint64_t nr_failed;	/* likewise */
+	uint32_t is_due;	/* set by the poller */
+};
+
 struct vhc_queue {
 	/* owner: the poller inside the gate; control while the gate is closed */
 	struct gate gate;
@@ -48,6 +58,7 @@ struct vhc_queue {
 	bool wants_kicks;	/* the application sleeps on poll_fd, also across front-ends */
 	int poll_fd;		/* epoll instance handed to the application; watches the next two */
 	int wake_fd;		/* always readable; re-armed to wake the application ourselves */
+	struct call_duty duty;	/* `interval` changes while the gate is closed */
 	char obstacle[RING_REASON_LEN];	/* why the ring could not be set up, or "" */
 };
 
@@ -63,6 +74,9 @@ void vhc_queue_resume(struct vhc_queue *q);
 
 /* Let an application that sleeps on the queue look at it. With the queue paused. */
 void vhc_queue_wake(struct vhc_queue *q);
+
+/* Inside the gate, after a publish: the driver is to be called, but not by us and not at once. */
+void vhc_queue_call_later(struct vhc_queue *q);
 
 /*
  * For who is not the poller and must not wait for control: while held, a running queue stays as it

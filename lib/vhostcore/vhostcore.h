@@ -213,6 +213,18 @@ bool vhc_queue_want_kicks(struct vhc_queue *q, bool on);
  */
 int vhc_queue_kick_fd(struct vhc_queue *q);
 
+/**
+ * Who interrupts the driver when it wants to hear of used buffers: with @p us 0 the queue's polling
+ * thread, at once, as it is at first; otherwise a thread of the library's, @p us microseconds after
+ * the previous time at the earliest. That takes the system call off the polling thread, makes one
+ * interrupt of many, and delays them: by up to twice @p us, and by what the scheduler adds. The
+ * thread may run where the caller of this function may.
+ *
+ * @return 0; -EINVAL @p us is more than 10000; -errno: the thread could not be started.
+ * Context: any thread, also while the queue is polled.
+ */
+int vhc_queue_defer_calls(struct vhc_queue *q, unsigned int us);
+
 /** How full a ring is, in chains; a packed one in descriptors. */
 struct vhc_queue_fill {
 	uint16_t size;

@@ -157,6 +157,7 @@ struct vhc_net_stats {
 	uint64_t sizes[VHC_NET_NR_SIZES];
 	uint64_t notifications;			/**< the guest was interrupted */
 	uint64_t notifications_suppressed;	/**< it had asked not to be */
+	uint64_t notifications_deferred; /**< left to the library's thread, which joins some */
 	uint64_t notifications_failed;		/**< the call descriptor refused */
 	uint64_t no_mbuf;			/**< pull: times the pool was empty */
 	uint64_t too_long; /**< packets larger than the guest's buffers; pull: than one mbuf */

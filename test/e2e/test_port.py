@@ -21,7 +21,7 @@ PORT = 1  # of a port plugged into the host fixture
 
 SWITCHES = ("tso", "linear-buffer", "ext-buffer", "legacy-ol-flags")
 OFF_KEYS = ("iommu-support", "postcopy-support")
-KEYS = ("iface", "queues", "client", *SWITCHES, *OFF_KEYS)
+KEYS = ("iface", "queues", "client", *SWITCHES, "notify", "notify-us", *OFF_KEYS)
 
 # What dashboards made for Debian's net_vhost look for, for each queue and direction.
 PEER_COUNTERS = ("good_packets", "good_bytes", "multicast_packets", "broadcast_packets",
@@ -42,6 +42,9 @@ REFUSED = {
     **{f"{key}-on": (f"iface=sock,{key}=1", f"{key}=1: this feature is not available yet")
        for key in OFF_KEYS},
     **{f"{key}-2": (f"iface=sock,{key}=2", f"{key}=2: must be 0 or 1") for key in SWITCHES},
+    "notify-later": ("iface=sock,notify=later", "notify=later: must be inline"),
+    "notify-us-0": ("iface=sock,notify=deferred,notify-us=0", "from 1 to 10000"),
+    "notify-us-inline": ("iface=sock,notify-us=50", "with notify=deferred only"),
 }
 
 

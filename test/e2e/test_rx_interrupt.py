@@ -6,9 +6,12 @@ import re
 import shutil
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
-from e2e_rig import front_end
+import pytest
+
+from e2e_rig import back_end, front_end
 from lab import paths
 from lab.process import Process
 
@@ -35,24 +38,46 @@ def _send_one_burst(front) -> None:
     front.stop_forwarding()
 
 
-def test_sleeps_without_packets_and_wakes_for_them(folder):
+@contextmanager
+def _sleeper(folder, vdev: str):
     prefix = f"vhx-{os.getpid()}-intr"
     argv = [_build(folder), "--no-pci", "--no-huge", "-m", "128", "--lcores=0@0",
-            f"--file-prefix={prefix}", *paths.plugin_args(),
-            f"--vdev={paths.vhost_vdev(0, folder / 'sock')}"]
+            f"--file-prefix={prefix}", *paths.plugin_args(), f"--vdev={vdev}"]
     with Process(argv, folder / "intr.log", stdin="null", lifetime=60) as sleeper:
+        yield sleeper
+    shutil.rmtree(paths.dpdk_runtime_dir(prefix), ignore_errors=True)
+
+
+def _wake_three_times(sleeper, sender) -> None:
+    sleeper.wait_for("asleep")
+    for wake in range(3):
+        busy = _cpu_seconds(sleeper.pid)
+        time.sleep(IDLE_SECONDS)
+        assert _cpu_seconds(sleeper.pid) - busy < IDLE_SECONDS / 4, "it polls"
+        assert _wakes(sleeper) == wake, "it woke though nothing was sent"
+        _send_one_burst(sender)
+        _wait_for_wakes(sleeper, wake + 1)
+    assert sleeper.wait(10) == 0
+
+
+def test_sleeps_without_packets_and_wakes_for_them(folder):
+    with _sleeper(folder, paths.vhost_vdev(0, folder / "sock")) as sleeper:
         sleeper.wait_for("ready")
         with front_end(folder, forward="rxonly") as front:
-            sleeper.wait_for("asleep")
-            for wake in range(3):
-                busy = _cpu_seconds(sleeper.pid)
-                time.sleep(IDLE_SECONDS)
-                assert _cpu_seconds(sleeper.pid) - busy < IDLE_SECONDS / 4, "it polls"
-                assert _wakes(sleeper) == wake, "it woke though nothing was sent"
-                _send_one_burst(front)
-                _wait_for_wakes(sleeper, wake + 1)
-            assert sleeper.wait(10) == 0
-    shutil.rmtree(paths.dpdk_runtime_dir(prefix), ignore_errors=True)
+            _wake_three_times(sleeper, front)
+
+
+@pytest.mark.usefixtures("ours_only")
+@pytest.mark.parametrize("policy", [{}, {"notify": "deferred"}, {"notify": "deferred", "notify_us": 10000}])
+def test_a_guest_sleeps_and_is_woken(folder, policy):
+    """The other way round, and whoever makes the interrupt."""
+    with back_end(folder, paths.vhost_vdev(0, folder / "sock", **policy), forward="rxonly") as back, \
+            _sleeper(folder, paths.virtio_user_vdev(0, folder / "sock")) as guest:
+        back.wait_link(0)
+        _wake_three_times(guest, back)
+        counted = back.xstats(0)
+    assert counted["tx_q0_guest_notifications"] > 0
+    assert (counted["tx_q0_guest_notifications_deferred"] > 0) == bool(policy)
 
 
 def _wakes(sleeper) -> int:

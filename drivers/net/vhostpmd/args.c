@@ -20,8 +20,9 @@ struct arg {
 	const char *key;
 	int (*set)(const char *name, const struct arg *arg, const char *value,
 		   struct port_args *args);
-	size_t offset;		/* of a switch in struct port_args */
+	size_t offset;		/* of a switch or number in struct port_args */
 	const char *values;	/* of a switch */
+	uint16_t most;		/* of a number; the least is 1 */
 };
 
 static int
@@ -40,17 +41,17 @@ set_iface(const char *name, const struct arg *arg, const char *value, struct por
 }
 
 static int
-set_queues(const char *name, const struct arg *arg, const char *value, struct port_args *args)
+set_number(const char *name, const struct arg *arg, const char *value, struct port_args *args)
 {
 	char *end;
 	long count = strtol(value, &end, 10);
 
-	if (end == value || *end || count < 1 || count > VHOSTX_QUEUES_MAX) {
-		PORT_LOG(ERR, name, "%s=%s: must be a number from 1 to %d",
-			 arg->key, value, VHOSTX_QUEUES_MAX);
+	if (end == value || *end || count < 1 || count > arg->most) {
+		PORT_LOG(ERR, name, "%s=%s: must be a number from 1 to %u", arg->key, value,
+			 arg->most);
 		return -EINVAL;
 	}
-	args->nr_queues = (uint16_t)count;
+	*(uint16_t *)((char *)args + arg->offset) = (uint16_t)count;
 	return 0;
 }
 
@@ -71,6 +72,17 @@ set_switch(const char *name, const struct arg *arg, const char *value, struct po
 	return 0;
 }
 
+static int
+set_notify(const char *name, const struct arg *arg, const char *value, struct port_args *args)
+{
+	args->notify_is_deferred = strcmp(value, "deferred") == 0;
+	if (args->notify_is_deferred || strcmp(value, "inline") == 0)
+		return 0;
+	PORT_LOG(ERR, name, "%s=%s: must be inline (the polling core interrupts the guest, at "
+		 "once) or deferred (a thread does, once every notify-us)", arg->key, value);
+	return -EINVAL;
+}
+
 /* Keys of net_vhost whose feature is not there: saying 0 is right, saying 1 must not be ignored. */
 static int
 set_off(const char *name, const struct arg *arg, const char *value, struct port_args *args)
@@ -87,17 +99,21 @@ set_off(const char *name, const struct arg *arg, const char *value, struct port_
 }
 
 #define SWITCH(key, member, values) \
-	{ key, set_switch, offsetof(struct port_args, member), values }
+	{ key, set_switch, offsetof(struct port_args, member), values, 0 }
+#define NUMBER(key, member, most) \
+	{ key, set_number, offsetof(struct port_args, member), NULL, most }
 
 static const struct arg known[] = {
 	{ .key = "iface", .set = set_iface },
-	{ .key = "queues", .set = set_queues },
+	NUMBER("queues", nr_queues, VHOSTX_QUEUES_MAX),
 	SWITCH("client", is_client, "0 (we listen) or 1 (we connect)"),
 	SWITCH("tso", has_tso, "0 or 1 (TCP and UDP packets of up to 64 KiB, both ways)"),
 	SWITCH("linear-buffer", is_linear, "0 or 1 (a packet that spans mbufs is dropped)"),
 	SWITCH("ext-buffer", has_ext_buffers, "0 or 1 (a long packet gets a buffer of its own)"),
 	SWITCH("legacy-ol-flags", has_legacy_flags,
 	       "0 or 1 (received packets carry requests, RTE_MBUF_F_TX_*)"),
+	{ .key = "notify", .set = set_notify },
+	NUMBER("notify-us", notify_us, VHOSTX_NOTIFY_US_MAX),
 	{ .key = "iommu-support", .set = set_off },
 	{ .key = "postcopy-support", .set = set_off },
 };
@@ -126,6 +142,13 @@ set_all(const char *name, const struct rte_kvargs *pairs, struct port_args *args
 		if (set_one(name, &pairs->pairs[i], args) != 0)
 			return -EINVAL;
 	}
+	if (args->notify_us && !args->notify_is_deferred) {
+		PORT_LOG(ERR, name, "notify-us means something with notify=deferred only: "
+			 "add that, or leave notify-us out");
+		return -EINVAL;
+	}
+	if (args->notify_is_deferred && !args->notify_us)
+		args->notify_us = VHOSTX_NOTIFY_US;
 	if (!args->path[0]) {
 		PORT_LOG(ERR, name, "the socket path is missing: add iface=<path>; valid are: "
 			 VHOSTX_PARAMS);

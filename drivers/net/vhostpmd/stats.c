@@ -41,6 +41,7 @@ static const struct counter {
 	{ "size_1519_max_packets", NET(sizes[VHC_NET_SIZE_1519_MAX]), ON_BOTH },
 	{ "guest_notifications", NET(notifications), ON_BOTH },
 	{ "guest_notifications_suppressed", NET(notifications_suppressed), ON_BOTH },
+	{ "guest_notifications_deferred", NET(notifications_deferred), ON_BOTH },
 	{ "guest_notifications_error", NET(notifications_failed), ON_BOTH },
 	{ "sw_csum_packets", NET(sw_csum), ON_BOTH },
 	{ "gso_packets", NET(gso), ON_BOTH },

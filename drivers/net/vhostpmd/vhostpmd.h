@@ -21,6 +21,8 @@
 #define VHOSTX_QUEUES_MAX	128
 #define VHOSTX_RINGS_MAX	(2 * VHOSTX_QUEUES_MAX)
 #define VHOSTX_PATH_MAX		107	/* sockaddr_un, less the final zero */
+#define VHOSTX_NOTIFY_US	50
+#define VHOSTX_NOTIFY_US_MAX	10000
 #define VHOSTX_FRAME_MAX	(UINT16_MAX + 14 + 4)	/* an IP packet, Ethernet, a VLAN tag */
 
 /* Received packets say what is known of their checksums. */
@@ -29,7 +31,8 @@
 /* Shown by dpdk-pmdinfo.py and by every message about a wrong argument. */
 #define VHOSTX_PARAMS \
 	"iface=<path> queues=<1-128> client=<0|1> tso=<0|1> linear-buffer=<0|1> " \
-	"ext-buffer=<0|1> legacy-ol-flags=<0|1> iommu-support=<0> postcopy-support=<0>"
+	"ext-buffer=<0|1> legacy-ol-flags=<0|1> notify=<inline|deferred> notify-us=<1-10000> " \
+	"iommu-support=<0> postcopy-support=<0>"
 
 extern int vhostx_logtype;
 
@@ -47,6 +50,8 @@ struct port_args {
 	bool is_linear;
 	bool has_ext_buffers;
 	bool has_legacy_flags;
+	bool notify_is_deferred;
+	uint16_t notify_us;	/* 0: inline */
 };
 
 /* The part of a ring's counters that `struct rte_eth_stats` has room for. */

@@ -37,6 +37,7 @@
 /* For many writers, off the polling path. The sum is ordered before every later access. */
 #define add_then_fence(p, n) \
 	do { __atomic_fetch_add((p), (n), __ATOMIC_RELAXED); fence_full(); } while (0)
+#define exchange(p, v)		__atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 #define sub_release(p, n)	((void)__atomic_fetch_sub((p), (n), __ATOMIC_RELEASE))
 
 #if defined(__x86_64__)

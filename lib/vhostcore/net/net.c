@@ -303,8 +303,16 @@ vhc_net_vlan_strip(struct vhc_queue *q, bool on)
 void
 vhc_net_notify(struct net_queue *nq)
 {
-	int rc = ring_call(&nq->core.ring);
+	int rc;
 
+	if (nq->core.duty.interval) {
+		if (nq->core.ring.call_fd < 0)
+			return;
+		stats_add(&nq->stats.notifications_deferred, 1);
+		vhc_queue_call_later(&nq->core);
+		return;
+	}
+	rc = ring_call(&nq->core.ring);
 	/* -EAGAIN: the driver has not yet seen the previous one, so it will see this too. */
 	if (rc == 0 || rc == -EAGAIN)
 		stats_add(&nq->stats.notifications, 1);
@@ -349,4 +357,6 @@ vhc_net_queue_stats(const struct vhc_queue *q, struct vhc_net_stats *stats)
 
 	for (size_t i = 0; i < sizeof(*stats) / sizeof(*to); i++)
 		to[i] = ld_relaxed(&from[i]);
+	stats->notifications += ld_relaxed(&q->duty.nr_made);
+	stats->notifications_failed += ld_relaxed(&q->duty.nr_failed);
 }

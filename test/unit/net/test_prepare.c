@@ -146,8 +146,8 @@ test_lengths(void)
 	rig_offer(&rig, rig.rx.nr_free, 2100);
 	driver_publish(&rig.rx);
 	for (size_t i = 0; i < 2 * VHC_ARRAY_LEN(lens); i++) {
-		struct rte_mbuf *m = rig_mbuf(&rig, 1, RTE_MIN(lens[i / 2], (uint32_t)NET_FRAME_MAX),
-					     0);
+		uint32_t len = RTE_MIN(lens[i / 2], (uint32_t)NET_FRAME_MAX);
+		struct rte_mbuf *m = rig_mbuf(&rig, 1, len, 0);
 
 		if (lens[i / 2] > NET_FRAME_MAX) {
 			CHECK_EQ(rte_pktmbuf_chain(m, rig_mbuf(&rig, 1, 1, 0)), 0);
