@@ -28,11 +28,11 @@ ROOMS = {
 }
 FRONT_DOOR_FILES = {
     "base": {"vhostcore.h"},  # the log levels of the public interface
-    "ring": {"vhostcore.h"},  # the names of faults are public
+    "ring": {"vhostcore.h", "vhostcore_notify.h"},  # names of faults, what to watch: public
     "ctl": {"device.h"},
     "net": {"class.h", "queue.h", "vhostcore_net.h"},
 }
-PUBLIC_HEADERS = {"vhostcore.h", "vhostcore_net.h"}
+PUBLIC_HEADERS = {"vhostcore.h", "vhostcore_net.h", "vhostcore_notify.h"}
 
 # A line that says this ... may be in these files only, or below these folders.
 HOMES = {

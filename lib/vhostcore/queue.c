@@ -52,6 +52,7 @@ vhc_queue_destroy(struct vhc_queue *q)
 		return;
 	vhc_queue_stop(q);
 	vhc_caller_forget(q);
+	vhc_region_end_loan(&q->loan);
 	vhc_queue_forget(q);
 	vhc_queue_close_fds(q);
 	fd_close(&q->poll_fd);
@@ -441,4 +442,41 @@ vhc_queue_fill(struct vhc_queue *q, struct vhc_queue_fill *fill)
 	fill->available = vhc_ring_nr_available(&q->ring);
 	vhc_queue_release(q);
 	return true;
+}
+
+/* With the queue in hand. All that the address may be later is lent at once: any slot. */
+static int
+monitor_and_lend(struct vhc_queue *q, struct vhc_queue_monitor *monitor)
+{
+	const struct ring *r = &q->ring;
+
+	if (!q->running || r->broken)
+		return -EAGAIN;
+	vhc_ring_monitor(r, monitor);
+	if (r->kind == RING_PACKED)
+		vhc_region_lend(&q->loan, r->g_packed, r->size * sizeof(*r->g_packed));
+	else
+		vhc_region_lend(&q->loan, r->g_avail, sizeof(*r->g_avail));
+	return 0;
+}
+
+/* The loan is the poller's to change: it is not asleep on the address if it asks for it again. */
+VHC_API int
+vhc_queue_monitor(struct vhc_queue *q, struct vhc_queue_monitor *monitor)
+{
+	const volatile uint8_t *addr;
+	int rc;
+
+	if (!vhc_queue_hold(q))
+		return -EAGAIN;
+	vhc_ring_monitor(&q->ring, monitor);
+	rc = q->ring.broken ? -EAGAIN : 0;
+	vhc_queue_release(q);
+	addr = monitor->addr;
+	if (rc != 0 || (addr >= q->loan.start && addr < q->loan.end))
+		return rc;
+	vhc_queue_pause(q);
+	rc = monitor_and_lend(q, monitor);
+	vhc_queue_resume(q);
+	return rc;
 }

@@ -10,9 +10,10 @@
 #define VHC_QUEUE_H
 
 #include "base/gate.h"
+#include "mem/region.h"
 #include "ring/ring.h"
 #include "ring/setup.h"
-#include "vhostcore.h"
+#include "vhostcore_notify.h"
 
 struct relay;
 
@@ -58,6 +59,7 @@ struct vhc_queue {
 	bool wants_kicks;	/* the application sleeps on poll_fd, also across front-ends */
 	int poll_fd;		/* epoll instance handed to the application; watches the next two */
 	int wake_fd;		/* always readable; re-armed to wake the application ourselves */
+	struct region_loan loan;	/* what vhc_queue_monitor() told the address of */
 	struct call_duty duty;	/* `interval` changes while the gate is closed */
 	char obstacle[RING_REASON_LEN];	/* why the ring could not be set up, or "" */
 };

@@ -197,34 +197,6 @@ const char *vhc_fault_text(unsigned int fault);
 /** How often fault @p fault happened on this queue since the device was created. Any thread. */
 uint64_t vhc_queue_faults(const struct vhc_queue *q, unsigned int fault);
 
-/**
- * Ask the driver for kicks, or tell it that we poll. Remembered across front-ends.
- *
- * @return true if work is there already, so that no kick may come for it. vhc_queue_kick_fd() is
- *         readable in that case as well, so a caller that only sleeps on it loses nothing.
- * Context: the queue's polling thread.
- */
-bool vhc_queue_want_kicks(struct vhc_queue *q, bool on);
-
-/**
- * A descriptor that becomes readable when the driver kicks this queue. It stays the same while
- * front-ends come and go; do not read from it: vhc_queue_want_kicks() clears it.
- * Any thread. -errno if none could be made.
- */
-int vhc_queue_kick_fd(struct vhc_queue *q);
-
-/**
- * Who interrupts the driver when it wants to hear of used buffers: with @p us 0 the queue's polling
- * thread, at once, as it is at first; otherwise a thread of the library's, @p us microseconds after
- * the previous time at the earliest. That takes the system call off the polling thread, makes one
- * interrupt of many, and delays them: by up to twice @p us, and by what the scheduler adds. The
- * thread may run where the caller of this function may.
- *
- * @return 0; -EINVAL @p us is more than 10000; -errno: the thread could not be started.
- * Context: any thread, also while the queue is polled.
- */
-int vhc_queue_defer_calls(struct vhc_queue *q, unsigned int us);
-
 /** How full a ring is, in chains; a packed one in descriptors. */
 struct vhc_queue_fill {
 	uint16_t size;

@@ -180,6 +180,7 @@ static const struct eth_dev_ops port_ops = {
 	.tx_burst_mode_get = vhostx_burst_mode,
 	.rx_queue_intr_enable = vhostx_rx_intr_enable,
 	.rx_queue_intr_disable = vhostx_rx_intr_disable,
+	.get_monitor_addr = vhostx_get_monitor_addr,
 	.tx_done_cleanup = vhostx_tx_done_cleanup,
 	.stats_get = vhostx_stats_get,
 	.stats_reset = vhostx_stats_reset,

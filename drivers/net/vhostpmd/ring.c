@@ -60,3 +60,39 @@ vhostx_tx_prepare(void *txq, struct rte_mbuf **mbufs, uint16_t n)
 		rte_errno = -error;
 	return nr_good;
 }
+
+/* Places in rte_power_monitor_cond.opaque. */
+enum { VALUE, MASK, WAKES_IF_EQUAL };
+
+_Static_assert(WAKES_IF_EQUAL < RTE_POWER_MONITOR_OPAQUE_SZ, "opaque");
+
+/* -1: do not sleep, there is work. */
+static int
+check_for_work(const uint64_t bytes, const uint64_t opaque[RTE_POWER_MONITOR_OPAQUE_SZ])
+{
+	bool is_equal = (bytes & opaque[MASK]) == opaque[VALUE];
+
+	return is_equal == (bool)opaque[WAKES_IF_EQUAL] ? -1 : 0;
+}
+
+/* -EAGAIN and not -ENOTSUP without a guest: the power library would give up for good. */
+int
+vhostx_get_monitor_addr(void *rxq, struct rte_power_monitor_cond *cond)
+{
+	struct vhc_queue_monitor monitor;
+	int rc = vhc_queue_monitor(rxq, &monitor);
+
+	if (rc != 0)
+		return rc;
+	*cond = (struct rte_power_monitor_cond){
+		.addr = (volatile void *)(uintptr_t)monitor.addr,
+		.size = monitor.size,
+		.fn = check_for_work,
+		.opaque = {
+			[VALUE] = monitor.value,
+			[MASK] = monitor.mask,
+			[WAKES_IF_EQUAL] = monitor.wakes_if_equal,
+		},
+	};
+	return 0;
+}

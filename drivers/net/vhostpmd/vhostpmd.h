@@ -17,6 +17,7 @@
 #include <rte_log.h>
 
 #include "vhostcore_net.h"
+#include "vhostcore_notify.h"
 
 #define VHOSTX_QUEUES_MAX	128
 #define VHOSTX_RINGS_MAX	(2 * VHOSTX_QUEUES_MAX)
@@ -128,6 +129,7 @@ unsigned int vhostx_rx_queue_count(void *rxq);
 int vhostx_rx_descriptor_status(void *rxq, uint16_t offset);
 int vhostx_tx_descriptor_status(void *txq, uint16_t offset);
 uint16_t vhostx_tx_prepare(void *txq, struct rte_mbuf **mbufs, uint16_t n);
+int vhostx_get_monitor_addr(void *rxq, struct rte_power_monitor_cond *cond);
 
 /* link.c: the callbacks, with the port as their argument */
 extern const struct vhc_device_ops vhostx_device_ops;

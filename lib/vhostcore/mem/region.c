@@ -2,7 +2,7 @@
 /*
  * region.c - map one piece of guest memory, or say why not.
  *
- * Knows:   mmap, fstat, hugetlbfs page sizes.
+ * Knows:   mmap, fstat, hugetlbfs page sizes; what is lent.
  * Trusts:  the kernel; not the front-end's sizes.
  * Runs on: control thread.
  */
@@ -77,6 +77,7 @@ map_file(struct region *region, int fd, char *reason)
 
 	if (end == 0)
 		return refuse(reason, -EINVAL, "it ends past the last page", claim);
+	region->page_size = page;
 	region->mapping_len = end - start;
 	region->mapping = mmap(NULL, region->mapping_len, PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_NORESERVE, fd, (off_t)start);
@@ -118,6 +119,106 @@ vhc_region_map(const struct region_claim *claim, int fd, struct region **out, ch
 	return 0;
 }
 
+/* ---- loans ---------------------------------------------------------------------------------- */
+
+/* Every loan there is; control's. */
+static struct region_loan *loans;
+
+/* The first byte from `at` on that is lent, or `end`; *until is the end of that loan. */
+static uint8_t *
+next_lent(uint8_t *at, uint8_t *end, uint8_t **until)
+{
+	uint8_t *first = end;
+
+	*until = end;
+	for (const struct region_loan *loan = loans; loan; loan = loan->next) {
+		uint8_t *start = loan->start > at ? loan->start : at;
+
+		if (loan->end <= at || start >= first)
+			continue;
+		first = start;
+		*until = loan->end;
+	}
+	return first;
+}
+
+static void
+unmap_unlent(uint8_t *start, uint8_t *end)
+{
+	while (start < end) {
+		uint8_t *until, *lent = next_lent(start, end, &until);
+
+		if (lent > start)
+			munmap(start, (size_t)(lent - start));
+		start = until;
+	}
+}
+
+/*
+ * In place of the guest's pages ours, in one step. The file's pages can only go as a whole: the
+ * rest of them is unmapped afterwards. Writable, because who wakes a sleeping core writes there.
+ */
+static bool
+take_over(const struct region *region, struct region_loan *loan)
+{
+	uint8_t *base = region->mapping;
+	uint64_t from = range_align_down((uint64_t)(loan->start - base), region->page_size);
+	uint64_t to = range_align_up((uint64_t)(loan->end - base), region->page_size);
+
+	loan->is_ours = mmap(base + from, to - from, PROT_READ | PROT_WRITE,
+			     MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) !=
+			MAP_FAILED;
+	return loan->is_ours;
+}
+
+static bool
+is_lent_from(const struct region *region, const struct region_loan *loan)
+{
+	return !loan->is_ours &&
+	       range_contains((uintptr_t)region->mapping, region->mapping_len,
+			      (uintptr_t)loan->start, (uint64_t)(loan->end - loan->start));
+}
+
+/* Rather keep a guest's memory than let an application fall over it. */
+static void
+unmap_region(const struct region *region)
+{
+	for (struct region_loan *loan = loans; loan; loan = loan->next)
+		if (is_lent_from(region, loan) && !take_over(region, loan))
+			return;
+	unmap_unlent(region->mapping, (uint8_t *)region->mapping + region->mapping_len);
+}
+
+void
+vhc_region_lend(struct region_loan *loan, const void *at, uint64_t len)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)at;
+
+	vhc_region_end_loan(loan);
+	loan->start = (uint8_t *)(uintptr_t)range_align_down(start, page);
+	loan->end = (uint8_t *)(uintptr_t)range_align_up(start + len, page);
+	loan->is_ours = false;
+	loan->next = loans;
+	loans = loan;
+}
+
+void
+vhc_region_end_loan(struct region_loan *loan)
+{
+	struct region_loan **link = &loans;
+
+	if (!loan->start)
+		return;
+	while (*link != loan)
+		link = &(*link)->next;
+	*link = loan->next;
+	if (loan->is_ours)
+		unmap_unlent(loan->start, loan->end);
+	*loan = (struct region_loan){ 0 };
+}
+
+/* ---- references ----------------------------------------------------------------------------- */
+
 void
 vhc_region_ref(struct region *region)
 {
@@ -130,7 +231,7 @@ vhc_region_unref(struct region *region)
 	vhc_assert(region->refs > 0);
 	if (--region->refs)
 		return;
-	munmap(region->mapping, region->mapping_len);
+	unmap_region(region);
 	free(region);
 }
 

@@ -28,6 +28,7 @@ struct region {
 	uint8_t *host;		/* first byte of the region */
 	void *mapping;		/* what mmap() gave: the region, widened to the file's page size */
 	uint64_t mapping_len;
+	uint64_t page_size;	/* the file's */
 	dev_t dev;		/* identity of the file */
 	ino_t ino;
 	unsigned int refs;	/* maps that hold it */
@@ -47,6 +48,24 @@ void vhc_region_ref(struct region *region);
 
 /* Drop one reference; the last one unmaps. */
 void vhc_region_unref(struct region *region);
+
+/*
+ * Memory whose address an application has: it may read there at any time, without any gate. When
+ * the guest's memory goes, what was lent stays: as zeros of our own, and at no moment is nothing
+ * there.
+ */
+struct region_loan {
+	uint8_t *start;		/* whole pages; NULL: nothing is lent */
+	uint8_t *end;
+	bool is_ours;		/* the guest's memory has gone */
+	struct region_loan *next;
+};
+
+/* Lend [at, at + len), which lies in one region. Ends what was lent before with the same struct. */
+void vhc_region_lend(struct region_loan *loan, const void *at, uint64_t len);
+
+/* Nobody reads there any more. Does nothing if nothing is lent. */
+void vhc_region_end_loan(struct region_loan *loan);
 
 /* The claim and the file behind `fd` are exactly this region. */
 bool vhc_region_is(const struct region *region, const struct region_claim *claim, int fd);

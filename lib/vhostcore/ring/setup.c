@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "../vhostcore_notify.h"
 #include "verbs.h"
 
 struct part {
@@ -200,4 +201,24 @@ vhc_ring_nr_available(const struct ring *r)
 		return packed_nr_available(r);
 	nr = (uint16_t)(guest_load16(&r->g_avail->idx) - ld_relaxed(&r->avail.idx));
 	return nr <= r->size ? nr : 0;
+}
+
+/* 2.7.13.3, 2.8.1: what the driver writes last when it makes a chain available. */
+void
+vhc_ring_monitor(const struct ring *r, struct vhc_queue_monitor *monitor)
+{
+	uint16_t idx = r->avail.idx;
+
+	if (r->kind == RING_SPLIT)
+		*monitor = (struct vhc_queue_monitor){
+			.addr = &r->g_avail->idx, .size = sizeof(le16),
+			.mask = UINT16_MAX, .value = htole16(idx), .wakes_if_equal = false,
+		};
+	else
+		*monitor = (struct vhc_queue_monitor){
+			.addr = &r->g_packed[idx].flags, .size = sizeof(le16),
+			.mask = htole16(VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED),
+			.value = htole16(r->avail.wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED),
+			.wakes_if_equal = true,
+		};
 }

@@ -25,6 +25,8 @@ struct ring_claim {
 
 #define RING_REASON_LEN 256
 
+struct vhc_queue_monitor;
+
 /*
  * Translate the three parts into `r` and keep its indices. 0, or -errno and a sentence:
  * -EFAULT a part is in no memory region, -EINVAL misaligned.
@@ -46,6 +48,9 @@ void vhc_ring_start(struct ring *r, uint32_t base);
 
 /* Where a stopped ring would go on, in the encoding of GET_VRING_BASE. */
 uint32_t vhc_ring_base(const struct ring *r);
+
+/* Where, and what, the driver will write when it makes the next chain available. */
+void vhc_ring_monitor(const struct ring *r, struct vhc_queue_monitor *monitor);
 
 /* Chains (packed: descriptors) made available and not taken; an estimate while it is polled. */
 uint16_t vhc_ring_nr_available(const struct ring *r);

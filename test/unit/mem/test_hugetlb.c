@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE 1
 
+#include <errno.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
 
@@ -36,8 +37,41 @@ test_part_of_a_huge_page(void)
 	munmap(all, 2 * HUGE);
 }
 
+static bool
+is_mapped(const uint8_t *page)
+{
+	unsigned char resident;
+
+	return mincore((void *)(uintptr_t)page, 4096, &resident) == 0 || errno != ENOMEM;
+}
+
+/* The huge pages go, the 4 KiB that were lent stay. */
+static void
+test_lent_part_of_a_huge_page(void)
+{
+	const struct region_claim claim = { { 0x100000 }, { 0 }, 2 * HUGE, 0 };
+	struct region_loan loan = { 0 };
+	struct region *region;
+	char reason[REGION_REASON_LEN];
+	uint8_t *lent, *host;
+
+	CHECK_EQ(vhc_region_map(&claim, fd, &region, reason), 0);
+	host = region->host;
+	lent = host + HUGE + 5 * 4096;
+	vhc_region_lend(&loan, lent, 1);
+	*lent = 9;
+	vhc_region_unref(region);
+	CHECK(is_mapped(lent));
+	CHECK_EQ(*lent, 0);
+	CHECK(!is_mapped(lent - 4096) && !is_mapped(lent + 4096));
+	CHECK(!is_mapped(host) && !is_mapped(host + 2 * HUGE - 4096));
+	vhc_region_end_loan(&loan);
+	CHECK(!is_mapped(lent));
+}
+
 static const struct test tests[] = {
 	TEST(test_part_of_a_huge_page),
+	TEST(test_lent_part_of_a_huge_page),
 };
 
 int

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE 1
 
+#include <errno.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -112,6 +113,67 @@ test_a_stopped_queue_is_empty(void)
 	net_rig_close(&rig);
 }
 
+/* ---- watching ------------------------------------------------------------------------------- */
+
+/* As a core would that is about to sleep, and once more when something was written. */
+static bool
+has_work(const struct vhc_queue_monitor *monitor)
+{
+	uint64_t bytes = ld_relaxed((const volatile uint16_t *)monitor->addr);
+
+	CHECK_EQ(monitor->size, sizeof(uint16_t));
+	return ((bytes & monitor->mask) == monitor->value) == monitor->wakes_if_equal;
+}
+
+static bool
+queue_has_work(void)
+{
+	struct vhc_queue_monitor monitor;
+
+	CHECK_EQ(vhc_queue_monitor(rig.pull, &monitor), 0);
+	return has_work(&monitor);
+}
+
+/* More than once around the ring. */
+static void
+test_a_watcher_sees_work_come(void)
+{
+	net_rig_open(&rig, &modern);
+	for (uint32_t i = 0; i < 3 * SIZE; i++) {
+		struct vhc_queue_monitor monitor;
+
+		CHECK_EQ(vhc_queue_monitor(rig.pull, &monitor), 0);
+		CHECK(!has_work(&monitor));
+		rig_send(&rig, i, 60);
+		rig_send(&rig, i, 60);
+		driver_publish(&rig.tx);
+		CHECK(has_work(&monitor));
+		CHECK(queue_has_work());
+		pull(1);
+		CHECK(queue_has_work());
+		pull(1);
+		CHECK(!queue_has_work());
+		collect_all(&rig.tx);
+	}
+	net_rig_close(&rig);
+}
+
+static void
+test_nothing_to_watch(void)
+{
+	struct vhc_queue_monitor monitor;
+
+	net_rig_open(&rig, &modern);
+	CHECK(!queue_has_work());
+	vhc_queue_stop(rig.pull);
+	CHECK_EQ(vhc_queue_monitor(rig.pull, &monitor), -EAGAIN);
+	net_rig_restart(&rig);
+	CHECK(!queue_has_work());
+	vhc_ring_break(&rig.pull->ring, RING_FAULT_AVAIL_IDX);
+	CHECK_EQ(vhc_queue_monitor(rig.pull, &monitor), -EAGAIN);
+	net_rig_close(&rig);
+}
+
 /* ---- holding -------------------------------------------------------------------------------- */
 
 static bool has_stopped;
@@ -151,6 +213,8 @@ test_control_waits_for_every_holder(void)
 static const struct test tests[] = {
 	TEST(test_fill_follows_guest_and_bursts),
 	TEST(test_a_stopped_queue_is_empty),
+	TEST(test_a_watcher_sees_work_come),
+	TEST(test_nothing_to_watch),
 	TEST(test_control_waits_for_every_holder),
 };
 
