@@ -6,9 +6,14 @@
     out.pcap <- net_pcap0 <- virtio_user0 <-  (io: sends it back) -+
 """
 
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 from lab import paths, pcap
+from lab.process import Process
 from lab.testpmd import Testpmd
 
 # The back-end polls on one core and has its prompt on the other.
@@ -40,6 +45,26 @@ def a_thread_each(streams: int) -> dict:
     """Testpmd's options for as many forwarding threads as there are streams."""
     lcores = ",".join(["0@1"] + [f"{number}@{number % 2}" for number in range(1, streams + 1)])
     return {"lcores": lcores, "extra": [f"--nb-cores={streams}"]}
+
+
+def _compiled(source: str, folder: Path) -> Path:
+    target = folder / Path(source).stem
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libdpdk"], check=True, text=True,
+                           capture_output=True, timeout=30).stdout.split()
+    subprocess.run(["cc", "-O1", "-DALLOW_EXPERIMENTAL_API", str(Path(__file__).with_name(source)), "-o",
+                    str(target), *flags], check=True, timeout=120)
+    return target
+
+
+@contextmanager
+def program(folder: Path, source: str, vdev: str):
+    """A C program of this folder, compiled and run with one port."""
+    target, prefix = _compiled(source, folder), f"vhx-{os.getpid()}-{Path(source).stem}"
+    argv = [target, "--no-pci", "--no-huge", "-m", "128", "--lcores=0@0", f"--file-prefix={prefix}",
+            *paths.plugin_args(), f"--vdev={vdev}"]
+    with Process(argv, folder / f"{target.name}.log", stdin="null", lifetime=60) as process:
+        yield process
+    shutil.rmtree(paths.dpdk_runtime_dir(prefix), ignore_errors=True)
 
 
 def pcap_vdev(index: int, rx_files: list[Path], tx_files: list[Path]) -> str:

@@ -9,43 +9,14 @@
  * Prints "asleep" when it is about to sleep for the first time, then a line for each wake-up:
  * "woke after N ms, N packets". "timeout" and exit code 2 when nothing comes for TIMEOUT_MS.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
-#include <rte_eal.h>
-#include <rte_ethdev.h>
 #include <rte_interrupts.h>
-#include <rte_mbuf.h>
 
-#define TIMEOUT_MS	10000
+#include "one_port.h"
+
 #define NR_WAKES	3
 #define BURST		32
-
-static void
-need(int rc, const char *step)
-{
-	if (rc >= 0)
-		return;
-	fprintf(stderr, "%s: %s\n", step, rte_strerror(-rc));
-	exit(1);
-}
-
-static void
-open_port(void)
-{
-	struct rte_eth_conf conf = { .intr_conf = { .rxq = 1 } };
-	struct rte_mempool *pool = rte_pktmbuf_pool_create("rx", 4095, 64, 0,
-							   RTE_MBUF_DEFAULT_BUF_SIZE, 0);
-
-	need(pool ? 0 : -rte_errno, "mempool");
-	need(rte_eth_dev_configure(0, 1, 1, &conf), "configure");
-	need(rte_eth_rx_queue_setup(0, 0, 256, 0, NULL, pool), "rx queue");
-	need(rte_eth_tx_queue_setup(0, 0, 256, 0, NULL), "tx queue");
-	need(rte_eth_dev_start(0), "start");
-	need(rte_eth_dev_rx_intr_ctl_q(0, 0, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, NULL),
-	     "add to epoll");
-}
 
 static unsigned int
 drain(void)
@@ -92,30 +63,17 @@ sleep_for_packets(void)
 	return drain();
 }
 
-static void
-wait_for_link(void)
-{
-	struct rte_eth_link link;
-
-	for (int tries = 0; tries < TIMEOUT_MS; tries++) {
-		need(rte_eth_link_get_nowait(0, &link), "link");
-		if (link.link_status == RTE_ETH_LINK_UP)
-			return;
-		rte_delay_us_sleep(1000);
-	}
-	need(-ETIMEDOUT, "link up");
-}
-
 int
 main(int argc, char **argv)
 {
+	const struct rte_eth_conf conf = { .intr_conf = { .rxq = 1 } };
 	long start;
 
-	setlinebuf(stdout);
-	need(rte_eal_init(argc, argv) < 0 ? -rte_errno : 0, "EAL");
-	open_port();
+	open_port(argc, argv, &conf);
+	need(rte_eth_dev_rx_intr_ctl_q(0, 0, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, NULL),
+	     "add to epoll");
 	puts("ready");
-	wait_for_link();
+	wait_for_link(RTE_ETH_LINK_UP);
 	drain();
 	puts("asleep");
 	for (int wakes = 0; wakes < NR_WAKES;) {
@@ -128,8 +86,6 @@ main(int argc, char **argv)
 		wakes++;
 		printf("woke after %ld ms, %u packets\n", now_ms() - start, count);
 	}
-	need(rte_eth_dev_stop(0), "stop");
-	rte_eth_dev_close(0);
-	rte_eal_cleanup();
+	close_port();
 	return 0;
 }

@@ -3,28 +3,15 @@
 
 import os
 import re
-import shutil
-import subprocess
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from e2e_rig import back_end, front_end
+from e2e_rig import back_end, front_end, program
 from lab import paths
-from lab.process import Process
 
-SOURCE = Path(__file__).with_name("rx_interrupt.c")
 IDLE_SECONDS = 1.0
-
-
-def _build(folder) -> Path:
-    program = folder / "rx_interrupt"
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libdpdk"], check=True, text=True,
-                           capture_output=True, timeout=30).stdout.split()
-    subprocess.run(["cc", "-O1", str(SOURCE), "-o", str(program), *flags], check=True, timeout=120)
-    return program
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -36,16 +23,6 @@ def _send_one_burst(front) -> None:
     """tx_first sends a single burst and then forwards as set (rxonly: sends no more)."""
     front.command("start tx_first")
     front.stop_forwarding()
-
-
-@contextmanager
-def _sleeper(folder, vdev: str):
-    prefix = f"vhx-{os.getpid()}-intr"
-    argv = [_build(folder), "--no-pci", "--no-huge", "-m", "128", "--lcores=0@0",
-            f"--file-prefix={prefix}", *paths.plugin_args(), f"--vdev={vdev}"]
-    with Process(argv, folder / "intr.log", stdin="null", lifetime=60) as sleeper:
-        yield sleeper
-    shutil.rmtree(paths.dpdk_runtime_dir(prefix), ignore_errors=True)
 
 
 def _wake_three_times(sleeper, sender) -> None:
@@ -61,7 +38,7 @@ def _wake_three_times(sleeper, sender) -> None:
 
 
 def test_sleeps_without_packets_and_wakes_for_them(folder):
-    with _sleeper(folder, paths.vhost_vdev(0, folder / "sock")) as sleeper:
+    with program(folder, "rx_interrupt.c", paths.vhost_vdev(0, folder / "sock")) as sleeper:
         sleeper.wait_for("ready")
         with front_end(folder, forward="rxonly") as front:
             _wake_three_times(sleeper, front)
@@ -72,7 +49,7 @@ def test_sleeps_without_packets_and_wakes_for_them(folder):
 def test_a_guest_sleeps_and_is_woken(folder, policy):
     """The other way round, and whoever makes the interrupt."""
     with back_end(folder, paths.vhost_vdev(0, folder / "sock", **policy), forward="rxonly") as back, \
-            _sleeper(folder, paths.virtio_user_vdev(0, folder / "sock")) as guest:
+            program(folder, "rx_interrupt.c", paths.virtio_user_vdev(0, folder / "sock")) as guest:
         back.wait_link(0)
         _wake_three_times(guest, back)
         counted = back.xstats(0)
