@@ -141,7 +141,7 @@ vhc_queue_settle(struct vhc_queue *q)
 	if (q->usable)
 		vhc_gate_open(&q->gate);
 	else
-		vhc_gate_close(&q->gate);
+		queue_close(q);
 }
 
 bool

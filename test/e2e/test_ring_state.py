@@ -45,6 +45,7 @@ def test_rings_fill_and_empty(folder, layout):
         connect(back, front, front_port=0)
         assert _gauges(back, "rx") == (SIZE, 0, SIZE)
         assert _status(back, "rx", 0) == "AVAILABLE"
+        assert f"burst mode: {layout}" in back.command("show rxq info 0 0").lower()
         _, room, taken = _gauges(back, "tx")
         assert room >= SIZE - 1 and room + taken == SIZE
         assert _status(back, "tx", room - 1) == "DONE"

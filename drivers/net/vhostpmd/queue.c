@@ -127,6 +127,7 @@ vhostx_txq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_txq_info
 	txq->conf.offloads = dev->data->dev_conf.txmode.offloads;
 }
 
+/* Both rings of a pair are of one kind: it is the device that agrees on it. */
 int
 vhostx_burst_mode(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_burst_mode *mode)
 {
