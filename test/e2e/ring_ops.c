@@ -20,7 +20,8 @@
 static uint64_t
 load(const struct rte_power_monitor_cond *cond)
 {
-	return cond->size == 2 ? *(volatile uint16_t *)cond->addr : *(volatile uint32_t *)cond->addr;
+	need(cond->size == sizeof(uint16_t) ? 0 : -EINVAL, "size of the condition");
+	return *(volatile uint16_t *)cond->addr;
 }
 
 /* As rte_power_monitor() before it sleeps. */
@@ -34,8 +35,10 @@ may_sleep(const struct rte_power_monitor_cond *cond)
 static void
 wait_for_room(void)
 {
-	for (int tries = 0; rte_eth_tx_descriptor_status(0, 0, 0) != RTE_ETH_TX_DESC_DONE; tries++) {
-		need(tries < TIMEOUT_MS ? 0 : -ETIMEDOUT, "room");
+	int tries = 0;
+
+	while (rte_eth_tx_descriptor_status(0, 0, 0) != RTE_ETH_TX_DESC_DONE) {
+		need(tries++ < TIMEOUT_MS ? 0 : -ETIMEDOUT, "room");
 		rte_delay_us_sleep(1000);
 	}
 }
