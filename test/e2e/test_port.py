@@ -2,6 +2,8 @@
 """The port as an application sees it: arguments, counters by name, telemetry, hot plug, versions."""
 
 import json
+import os
+import re
 import shutil
 import socket
 import struct
@@ -157,6 +159,34 @@ def test_plug_and_unplug_again_under_the_same_name(host):
         _detach(host)
         assert not sock.exists()
         assert telemetry.query(host.prefix, "/vhostx/list") == []
+
+
+# -- threads --------------------------------------------------------------------------------
+
+
+def _cpus_of_threads(pid: int) -> dict[str, str]:
+    """The library's threads: where each may run."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        name = (task / "comm").read_text(encoding="ascii").strip()
+        if name.startswith("vhostcore"):
+            found[name] = re.search(r"Cpus_allowed_list:\s+(\S+)", (task / "status").read_text()).group(1)
+    return found
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU is all there is: run it on two")
+def test_the_library_keeps_off_the_polling_cores(folder):
+    """EAL's lcores are on CPU 0, its own threads are not; and a thread lives as long as it is needed."""
+    with Testpmd(["net_null0"], folder=folder, load_plugin=True, lcores="0@0,1@0") as process:
+        pid = process.pid
+        _attach(process, f"iface={folder}/sock,notify=deferred,queues=2")
+        cpus = _cpus_of_threads(pid)
+        assert set(cpus) == {"vhostcore", "vhostcore-call"}
+        assert not any(re.match(r"0(\D|$)", where) for where in cpus.values()), cpus
+        _detach(process)
+        assert _cpus_of_threads(pid) == {}
+        _attach(process, f"iface={folder}/sock")
+        assert set(_cpus_of_threads(pid)) == {"vhostcore"}
 
 
 # -- telemetry ------------------------------------------------------------------------------

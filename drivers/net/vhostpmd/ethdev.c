@@ -248,6 +248,17 @@ features_off(const struct port_args *args)
 	return takes_long_packets(args) ? 0 : VHC_NET_FEATURES_HOST_GSO;
 }
 
+static int
+defer_calls(const struct port *port)
+{
+	int rc = 0;
+
+	for (uint16_t ring = 0; rc == 0 && ring < 2 * port->args.nr_queues; ring++)
+		rc = vhc_queue_defer_calls(vhc_device_queue(port->device, ring),
+					   port->args.notify_us);
+	return rc;
+}
+
 /* 0, or -errno with nothing left behind but what port_fill() made. */
 static int
 server_start(struct port *port)
@@ -267,7 +278,9 @@ server_start(struct port *port)
 	if (rc != 0)
 		return rc;
 	port->device = vhc_server_device(port->server);
-	rc = vhc_server_start(port->server);
+	rc = defer_calls(port);
+	if (rc == 0)
+		rc = vhc_server_start(port->server);
 	if (rc != 0)
 		vhc_server_destroy(port->server);
 	return rc;
@@ -287,7 +300,7 @@ port_create(struct rte_vdev_device *vdev, const struct port_args *args)
 	rc = vhostx_stats_init(port);
 	if (rc != 0)
 		goto release;
-	rc = server_start(port);
+	rc = vhostx_run_off_lcores(server_start, port);
 	if (rc != 0)
 		goto stats;
 	vhostx_telemetry_add(port);

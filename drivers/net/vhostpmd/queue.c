@@ -40,16 +40,6 @@ vhostx_vlan_offload_set(struct rte_eth_dev *dev, int mask)
 	return 0;
 }
 
-static int
-set_notify(const struct rte_eth_dev *dev, struct vhc_queue *q)
-{
-	int rc = vhc_queue_defer_calls(q, port_of(dev)->args.notify_us);
-
-	if (rc != 0)
-		PORT_LOG(ERR, dev->data->name, "no thread for notify=deferred: %s", strerror(-rc));
-	return rc;
-}
-
 int
 vhostx_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
 		      unsigned int socket, const struct rte_eth_rxconf *conf,
@@ -82,7 +72,7 @@ vhostx_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
 	dev->data->rx_queues[queue] = q;
 	/* A packet may always be larger than a buffer. */
 	dev->data->scattered_rx = !port->args.is_linear;
-	return set_notify(dev, q);
+	return 0;
 }
 
 int
@@ -98,8 +88,7 @@ vhostx_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
 	(void)nb_desc;
 	(void)socket;
 	dev->data->tx_queues[queue] = q;
-	vhc_net_push_setup(q, &push);	/* an even ring: cannot fail */
-	return set_notify(dev, q);
+	return vhc_net_push_setup(q, &push);
 }
 
 static uint16_t

@@ -108,6 +108,9 @@ int vhostx_abi_check(const char *running);
 /* args.c: 0, or -EINVAL after a message that says what is valid. */
 int vhostx_args_parse(const char *name, const char *devargs, struct port_args *args);
 
+/* thread.c: what `run` returns */
+int vhostx_run_off_lcores(int (*run)(struct port *port), struct port *port);
+
 /* queue.c */
 int vhostx_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
 			  unsigned int socket, const struct rte_eth_rxconf *conf,
