@@ -12,6 +12,7 @@ from . import paths
 from .process import Process, ProcessError
 
 PROMPT = "testpmd> "
+_ECHO_SECONDS = 3
 _SERIAL = itertools.count()
 
 
@@ -72,13 +73,17 @@ class Testpmd(Process):
         """Type a command, wait for the prompt behind it, return what it printed.
 
         Events print whenever they like, behind the prompt too; so the prompt is looked for after
-        the echo of this very command, not at the end of the log.
+        the echo of this very command, not at the end of the log. A line that another thread logs may
+        tear the echo apart; then the prompt counts that comes after what was typed.
         """
         start = self.mark()
         self.send(text)
         deadline = time.monotonic() + timeout
-        self.wait_for(text, timeout, start)
-        skip = len(self.output(start).split(text, 1)[0].encode()) + len(text.encode())
+        try:
+            self.wait_for(text, min(timeout, _ECHO_SECONDS), start)
+            skip = len(self.output(start).split(text, 1)[0].encode()) + len(text.encode())
+        except ProcessError:
+            skip = 0
         seen = self.wait_for(PROMPT, max(deadline - time.monotonic(), 0.1), start + skip)
         answer = seen.split(PROMPT, 1)[0].replace("\r", "")
         if re.search(r"^(Bad arguments|Command not found|Ambiguous command)", answer, re.M):
