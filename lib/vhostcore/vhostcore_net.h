@@ -73,22 +73,6 @@ int vhc_net_pull_setup(struct vhc_queue *q, const struct vhc_net_pull_conf *conf
  */
 void vhc_net_vlan_strip(struct vhc_queue *q, bool on);
 
-struct vhc_net_push_conf {
-	/**
-	 * All packets of this queue come from one pool, each with one reference and no buffer of
-	 * its own: they may be given back without a look at each.
-	 */
-	bool fast_free;
-};
-
-/**
- * Say what is known of the packets to be pushed; without it, nothing is. Even rings only.
- *
- * @return 0; -EINVAL ring is odd.
- * Context: any thread; the caller makes sure that nobody polls the queue.
- */
-int vhc_net_push_setup(struct vhc_queue *q, const struct vhc_net_push_conf *conf);
-
 /**
  * Take up to @p n packets from the guest.
  *

@@ -79,16 +79,11 @@ int
 vhostx_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
 		      unsigned int socket, const struct rte_eth_txconf *conf)
 {
-	struct vhc_queue *q = vhc_device_queue(port_of(dev)->device, ring_of_tx(queue));
-	uint64_t offloads = conf->offloads | dev->data->dev_conf.txmode.offloads;
-	const struct vhc_net_push_conf push = {
-		.fast_free = offloads & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE,
-	};
-
 	(void)nb_desc;
 	(void)socket;
-	dev->data->tx_queues[queue] = q;
-	return vhc_net_push_setup(q, &push);
+	(void)conf;
+	dev->data->tx_queues[queue] = vhc_device_queue(port_of(dev)->device, ring_of_tx(queue));
+	return 0;
 }
 
 static uint16_t

@@ -278,17 +278,6 @@ vhc_net_pull_setup(struct vhc_queue *q, const struct vhc_net_pull_conf *conf)
 	return 0;
 }
 
-VHC_API int
-vhc_net_push_setup(struct vhc_queue *q, const struct vhc_net_push_conf *conf)
-{
-	if (net_is_pull(q))
-		return -EINVAL;
-	vhc_queue_pause(q);
-	net_queue_of(q)->fast_free = conf->fast_free;
-	vhc_queue_resume(q);
-	return 0;
-}
-
 VHC_API void
 vhc_net_vlan_strip(struct vhc_queue *q, bool on)
 {

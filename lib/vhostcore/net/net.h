@@ -52,7 +52,6 @@ struct net_queue {
 	bool announces;		/* pull: `mac` goes before the guest's next packets */
 	struct rte_ether_addr mac;
 	uint16_t port;		/* pull: of fresh mbufs */
-	bool fast_free;		/* push: all mbufs are of one pool, unshared and direct */
 
 	/* written by the poller, read by anyone */
 	struct vhc_net_stats stats VHC_ALIGNED;

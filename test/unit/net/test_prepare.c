@@ -228,37 +228,11 @@ test_any_request(void)
 	}
 }
 
-/* ---- what is promised of packets ------------------------------------------------------------ */
-
-/* The rig counts the pool when it closes. */
-static void
-test_promised_packets_go_home(void)
-{
-	static const struct net_rig_conf modern = { .features = RIG_MODERN };
-	const struct vhc_net_push_conf promise = { .fast_free = true };
-	struct rte_mbuf *mbufs[96];
-
-	net_rig_open(&rig, &modern);
-	CHECK_EQ(vhc_net_push_setup(rig.pull, &promise), -EINVAL);
-	CHECK_EQ(vhc_net_push_setup(rig.push, &promise), 0);
-	for (unsigned int round = 0; round < 4; round++) {
-		rig_offer(&rig, 96, 2100);
-		driver_publish(&rig.rx);
-		for (uint32_t i = 0; i < 96; i++)
-			mbufs[i] = rig_mbuf(&rig, i, 60 + i, i % 40 == 39 ? 30 : 0);
-		CHECK_EQ(vhc_net_push(rig.push, mbufs, 96), 96);
-		for (uint32_t i = 0; i < 96; i++)
-			rig_receive_frame(&rig, i, 60 + i, 1);
-	}
-	net_rig_close(&rig);
-}
-
 static const struct test tests[] = {
 	TEST(test_requests),
 	TEST(test_first_bad_packet_is_named),
 	TEST(test_lengths),
 	TEST(test_any_request),
-	TEST(test_promised_packets_go_home),
 };
 
 int
