@@ -71,10 +71,10 @@ pull_look(struct net_queue *nq, struct pull_kind k, struct pull_items *items, ui
 static VHC_HOT void
 pull_fill(struct rte_mbuf *m, uint64_t rearm_bits, uint32_t len)
 {
-	typedef uint64_t pair_t __attribute__((vector_size(16)));
-	typedef uint32_t quad_t __attribute__((vector_size(16)));
-	const pair_t rearm_and_flags = { rearm_bits, 0 };
-	const quad_t fields = { 0, len, len, 0 };	/* no type, no VLAN, no hash */
+	typedef uint64_t halves_t __attribute__((vector_size(16)));
+	typedef uint32_t quarters_t __attribute__((vector_size(16)));
+	const halves_t rearm_and_flags = { rearm_bits, 0 };
+	const quarters_t fields = { 0, len, len, 0 };	/* no type, no VLAN, no hash */
 
 	__builtin_memcpy((char *)m + offsetof(struct rte_mbuf, rearm_data), &rearm_and_flags, 16);
 	__builtin_memcpy((char *)m + offsetof(struct rte_mbuf, rx_descriptor_fields1), &fields, 16);
