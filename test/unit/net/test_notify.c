@@ -159,7 +159,7 @@ static bool
 may_sleep(void)
 {
 	if (rig.rx.event_idx)
-		driver_want_call_at(&rig.rx, driver_event_after(&rig.rx, 1));
+		driver_want_call_at(&rig.rx, driver_event_after(&rig.rx, 0));
 	fence_full();
 	return driver_nr_used(&rig.rx) == 0;
 }
