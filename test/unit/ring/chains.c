@@ -183,3 +183,80 @@ random_chains(const struct driver_conf *conf, uint32_t nr_chains)
 	}
 	close_ring();
 }
+
+/* ---- runs ----------------------------------------------------------------------------------- */
+
+#define RUN_MAX		16
+#define RUN_LEN		100	/* entry n of a run gets this and n */
+
+/* Nothing of a window goes round the ring's end. */
+static void
+check_window(const struct ring_window *w, uint16_t n)
+{
+	uint32_t slot = ring.kind == RING_PACKED ? ring.avail.idx :
+						   ring.avail.idx & (ring.size - 1u);
+
+	CHECK(w->nr > 0 && w->nr <= n);
+	CHECK(slot + w->nr <= ring.size);
+}
+
+static uint16_t
+give_window(uint16_t nr_done, uint16_t n, const uint16_t *ids)
+{
+	struct ring_window w = ring_window(&ring, ring.kind, n);
+	uint64_t used[RUN_MAX];
+
+	check_window(&w, n);
+	for (uint16_t i = 0; i < w.nr; i++) {
+		struct ring_look look;
+
+		CHECK(ring_look(&w, ring.kind, i, &look));
+		CHECK_EQ(look.addr, GUEST_BUFFERS_AT);
+		CHECK_EQ(look.len, 60);
+		CHECK_EQ(look.shape, RING_SHAPE_WRITE);
+		CHECK_EQ(look.id, ids[nr_done + i]);
+		used[i] = ring_used(&w, ring.kind, look.id, RUN_LEN + nr_done + i);
+		CHECK_EQ(ring_used_id(ring.kind, used[i]), look.id);
+	}
+	ring_skip(&ring, ring.kind, (uint16_t)w.nr);
+	ring_give_run(&ring, ring.kind, used, w.nr);
+	return (uint16_t)w.nr;
+}
+
+/* What a look finds behind the last buffer is nothing a burst would take. */
+static void
+check_nothing_is_left(void)
+{
+	struct ring_window w = ring_window(&ring, ring.kind, RUN_MAX);
+	struct ring_look look;
+
+	if (w.nr > 0 && ring_look(&w, ring.kind, 0, &look))
+		CHECK(look.shape != RING_SHAPE_WRITE && look.shape != RING_SHAPE_READ);
+}
+
+void
+run_of(uint16_t n)
+{
+	const struct piece piece = { GUEST_BUFFERS_AT, 60, true };
+	uint8_t how = ring.kind == RING_PACKED ? RING_IDLE_PACKED : RING_IDLE_SPLIT;
+	struct used_entry entry;
+	uint16_t ids[RUN_MAX];
+
+	CHECK(ring_idle(&ring, how));
+	for (uint16_t i = 0; i < n; i++)
+		ids[i] = driver_post(&driver, &piece, 1);
+	driver_publish(&driver);
+	CHECK(!ring_idle(&ring, how));
+	CHECK_EQ(nr_ready(), n);
+	for (uint16_t done = 0; done < n; )
+		done += give_window(done, n - done, ids);
+	check_nothing_is_left();
+	CHECK_EQ(driver_nr_used(&driver), 0);
+	ring_publish(&ring, ring.kind);
+	for (uint16_t i = 0; i < n; i++) {
+		CHECK(driver_collect(&driver, &entry));
+		CHECK_EQ(entry.id, ids[i]);
+		CHECK_EQ(entry.len, RUN_LEN + i);
+	}
+	CHECK(!driver_collect(&driver, &entry));
+}

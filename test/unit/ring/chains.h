@@ -44,6 +44,9 @@ uint32_t read_pieces(const struct posted *p, bool writable, uint8_t *dst);
 /* All the driver posted comes out in order; some is given back by one publish, some by the next. */
 void round_trip(struct posted *posted, unsigned int nr, uint32_t seed);
 
+/* As bursts do it: `n` plain buffers, all of them looked at, given back and published at once. */
+void run_of(uint16_t n);
+
 /* Open a ring, send this many random chains round trip, close it. */
 void random_chains(const struct driver_conf *conf, uint32_t nr_chains);
 

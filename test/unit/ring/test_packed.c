@@ -127,58 +127,6 @@ test_write_in_a_table_of_a_driver_that_only_sends(void)
 
 /* ---- window, look, skip, give_run ------------------------------------------------------------ */
 
-/* All of a window that is there; entry n of the run gets length 100 + n. */
-static uint16_t
-give_window(uint16_t nr_done, uint16_t n, const uint16_t *ids)
-{
-	struct ring_window w = packed_window(&ring, n);
-	uint64_t used[16];
-
-	CHECK(w.nr > 0 && w.nr <= n);
-	CHECK(ring.avail.idx + w.nr <= ring.size);
-	for (uint16_t i = 0; i < w.nr; i++) {
-		struct ring_look look;
-
-		CHECK(packed_look(&w, i, &look));
-		CHECK_EQ(look.addr, GUEST_BUFFERS_AT);
-		CHECK_EQ(look.len, 60);
-		CHECK_EQ(look.shape, RING_SHAPE_WRITE);
-		CHECK_EQ(look.id, ids[nr_done + i]);
-		used[i] = packed_used(&w, look.id, 100 + nr_done + i);
-		CHECK_EQ(packed_used_id(used[i]), look.id);
-	}
-	packed_skip(&ring, (uint16_t)w.nr);
-	packed_give_run(&ring, used, w.nr);
-	return (uint16_t)w.nr;
-}
-
-/* Plain buffers in runs of every length from every slot, as bursts take them. */
-static void
-run_of(uint16_t n)
-{
-	struct used_entry entry;
-	struct ring_window w;
-	struct ring_look look;
-	uint16_t ids[16];
-
-	for (uint16_t i = 0; i < n; i++)
-		ids[i] = driver_post(&driver, &piece60, 1);
-	driver_publish(&driver);
-	for (uint16_t done = 0; done < n; )
-		done += give_window(done, n - done, ids);
-	w = packed_window(&ring, 32);
-	if (w.nr > 0 && packed_look(&w, 0, &look))
-		CHECK(look.shape != RING_SHAPE_WRITE && look.shape != RING_SHAPE_READ);
-	CHECK_EQ(driver_nr_used(&driver), 0);
-	packed_publish(&ring);
-	for (uint16_t i = 0; i < n; i++) {
-		CHECK(driver_collect(&driver, &entry));
-		CHECK_EQ(entry.id, ids[i]);
-		CHECK_EQ(entry.len, 100 + i);
-	}
-	CHECK(!driver_collect(&driver, &entry));
-}
-
 static void
 test_runs_from_every_slot(void)
 {

@@ -222,56 +222,6 @@ test_starts_where_the_ring_is(void)
 
 /* ---- IN_ORDER ------------------------------------------------------------------------------- */
 
-/* Plain buffers in runs of every length from every slot, as bursts take them. */
-static uint16_t
-give_window(uint16_t nr_done, uint16_t n, const uint16_t *ids)
-{
-	struct ring_window w = split_window(&ring, n);
-	uint64_t used[16];
-
-	CHECK(w.nr > 0 && w.nr <= n);
-	CHECK((ring.avail.idx & (ring.size - 1u)) + w.nr <= ring.size);
-	for (uint16_t i = 0; i < w.nr; i++) {
-		struct ring_look look;
-
-		CHECK(split_look(&w, i, &look));
-		CHECK_EQ(look.addr, GUEST_BUFFERS_AT);
-		CHECK_EQ(look.len, 60);
-		CHECK_EQ(look.shape, RING_SHAPE_WRITE);
-		CHECK_EQ(look.id, ids[nr_done + i]);
-		used[i] = split_used(look.id, 100 + nr_done + i);
-		CHECK_EQ(split_used_id(used[i]), look.id);
-	}
-	split_skip(&ring, (uint16_t)w.nr);
-	split_give_run(&ring, used, w.nr);
-	return (uint16_t)w.nr;
-}
-
-static void
-run_of(uint16_t n)
-{
-	const struct piece piece = { GUEST_BUFFERS_AT, 60, true };
-	struct used_entry entry;
-	uint16_t ids[16];
-
-	for (uint16_t i = 0; i < n; i++)
-		ids[i] = driver_post(&driver, &piece, 1);
-	driver_publish(&driver);
-	CHECK(!split_idle(&ring));
-	CHECK_EQ(nr_ready(), n);
-	for (uint16_t done = 0; done < n; )
-		done += give_window(done, n - done, ids);
-	CHECK(split_idle(&ring));
-	CHECK_EQ(split_window(&ring, 32).nr, 0);
-	CHECK_EQ(driver_nr_used(&driver), 0);
-	split_publish(&ring);
-	for (uint16_t i = 0; i < n; i++) {
-		CHECK(driver_collect(&driver, &entry));
-		CHECK_EQ(entry.id, ids[i]);
-		CHECK_EQ(entry.len, 100 + i);
-	}
-}
-
 static void
 test_runs_from_every_slot(void)
 {
