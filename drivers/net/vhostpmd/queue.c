@@ -117,7 +117,7 @@ vhostx_burst_mode(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_burst_
 {
 	struct vhc_queue_info info;
 
-	vhc_queue_info(dev->data->rx_queues[queue], &info);
+	vhc_queue_info(vhc_device_queue(port_of(dev)->device, ring_of_rx(queue)), &info);
 	snprintf(mode->info, sizeof(mode->info), "%s%s ring, %s", info.packed ? "Packed" : "Split",
 		 info.in_order ? " in-order" : "", vhc_net_kernel_name());
 	return 0;
