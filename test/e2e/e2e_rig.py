@@ -12,7 +12,9 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab import paths, pcap
+import pytest
+
+from lab import guest, paths, pcap
 from lab.process import Process
 from lab.testpmd import Testpmd
 
@@ -149,3 +151,14 @@ class PcapLoop:
         for queue in range(self.queues):
             wrong = pcap.difference(self.sent[queue], pcap.read(self.out_files[queue]))
             assert wrong is None, f"queue {queue}: {wrong}"
+
+
+def need_guest(kind=guest) -> None:
+    """Make the image that guests of this kind (lab.guest, lab.uml) boot; skip, and say why, where none can."""
+    missing = kind.what_is_missing()
+    if missing:
+        pytest.skip(missing)
+    try:
+        kind.make_image()
+    except RuntimeError as error:
+        pytest.skip(f"no guest to boot: {error}")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from e2e_rig import back_end
+from e2e_rig import back_end, need_guest
 from lab import guest as vm
 from lab import paths
 from wire_guest import HEADER, guest
@@ -151,10 +151,7 @@ def test_a_kernel_finds_them_right(folder, kind, takes):
 
     Linux 6.1 takes UFO, in one piece or in fragments; USO is cut in either case.
     """
-    missing = vm.what_is_missing()
-    if missing:
-        pytest.skip(missing)
-    vm.make_image()
+    need_guest()
     vdevs = [paths.vhost_vdev(0, folder / "sock0", tso=1, legacy_ol_flags=1),
              paths.vhost_vdev(1, folder / "sock1", tso=int(takes))]
     with back_end(folder, *vdevs) as back, \

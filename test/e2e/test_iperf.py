@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from e2e_rig import BACK_LCORES
-from lab import guest, netns, paths
+from e2e_rig import BACK_LCORES, need_guest
+from lab import netns, paths
 from lab.guest import Guest
 from lab.netns import Listener, Namespace, bad_checksum
 from lab.testpmd import Testpmd
@@ -132,17 +132,14 @@ _OF_INTEREST = (CSUM, GUEST_CSUM, GUEST_TSO4, HOST_TSO4, MRG_RXBUF, VERSION_1, P
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    missing = guest.what_is_missing() or netns.what_is_missing()
+    missing = netns.what_is_missing()
     if not missing and shutil.which("iperf3") is None:
         missing = "iperf3 is not installed: devtools/setup.sh test"
     if not missing and paths.is_peer():
         missing = "net_vhost is asked for other devargs; unset VHOSTX_DRIVER to run this on net_vhostx"
     if missing:
         pytest.skip(missing)
-    try:
-        guest.make_image()
-    except RuntimeError as error:
-        pytest.skip(f"no guest to boot: {error}")
+    need_guest()
     folder = tmp_path_factory.mktemp("iperf")
     with Namespace() as stack, \
          Testpmd(switch_vdevs(folder), folder=folder, name="switch", lcores=BACK_LCORES, memory=1024,

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from lab import guest, ovs, paths
+from e2e_rig import need_guest
+from lab import ovs, paths
 from lab.guest import GuestPair
 from lab.testpmd import Testpmd
 
@@ -86,13 +87,7 @@ def test_port_leaves_and_comes_back(folder, switch):
 
 
 def test_guests_talk_through_the_switch(folder, switch):
-    missing = guest.what_is_missing()
-    if missing:
-        pytest.skip(missing)
-    try:
-        guest.make_image()
-    except RuntimeError as error:
-        pytest.skip(f"no guest to boot: {error}")
+    need_guest()
     with GuestPair(folder, (folder / "sock0", folder / "sock1"), options={"bytes": 5 << 20}) as pair:
         assert pair.what_went_wrong() is None
         assert wait_counter(switch, "p0", "tx_bytes", 5 << 20)["tx_bytes"] >= 5 << 20

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from e2e_rig import BACK_LCORES
+from e2e_rig import BACK_LCORES, need_guest
 from lab import guest, paths, telemetry
 from lab.guest import Guest, GuestPair
 from lab.testpmd import Testpmd
@@ -20,13 +20,7 @@ NO_TSO = {"guest_tso4": "off", "guest_tso6": "off"}
 
 @pytest.fixture(scope="module", autouse=True)
 def image():
-    missing = guest.what_is_missing()
-    if missing:
-        pytest.skip(missing)
-    try:
-        guest.make_image()
-    except RuntimeError as error:
-        pytest.skip(f"no guest to boot: {error}")
+    need_guest()
 
 
 @pytest.fixture(params=["debian", "backports"])

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from e2e_rig import BACK_LCORES
+from e2e_rig import BACK_LCORES, need_guest
 from lab import guest, paths, telemetry, uml
 from lab.testpmd import Testpmd
 from lab.uml import UmlGuest
@@ -22,10 +22,7 @@ pytestmark = pytest.mark.usefixtures("ours_only")  # net_vhost knows no such gue
 
 @pytest.fixture(scope="module", autouse=True)
 def image():
-    missing = uml.what_is_missing()
-    if missing:
-        pytest.skip(missing)
-    uml.make_image()
+    need_guest(uml)
 
 
 def ports(folder, queues=1):
