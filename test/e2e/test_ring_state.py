@@ -73,3 +73,14 @@ def test_a_full_guest_has_no_room(folder):
         back.stop_forwarding()
         assert _gauges(back, "tx") == (SIZE, 0, SIZE)
         assert [_status(back, "tx", number) for number in (0, SIZE - 1)] == ["FULL"] * 2
+
+
+@pytest.mark.parametrize("bits, kernels", [(128, {"SSE", "NEON", "generic"}),
+                                           (256, {"AVX2", "SSE", "NEON", "generic"})])
+def test_burst_mode_names_the_kernel_in_use(folder, bits, kernels):
+    """What the CPU has, never more than EAL allows."""
+    with back_end(folder, eal_extra=[f"--force-max-simd-bitwidth={bits}"]) as back:
+        mode = re.search(r"Burst mode: (.*)", back.command("show rxq info 0 0")).group(1).strip()
+        layout, _, kernel = mode.partition(", ")
+        assert layout == "Split ring"
+        assert kernel in kernels
