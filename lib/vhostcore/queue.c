@@ -408,6 +408,17 @@ vhc_queue_want_kicks(struct vhc_queue *q, bool on)
 	return has_work;
 }
 
+/* Only the ring is written: what the poller owns is read, and may be a moment old. */
+VHC_API int
+vhc_queue_try_kicks(struct vhc_queue *q, bool on)
+{
+	if (!vhc_queue_hold(q))
+		return -EAGAIN;
+	(q->ring.is_raw ? vhc_raw_kicks : ring_kicks)(&q->ring, on);
+	vhc_queue_release(q);
+	return 0;
+}
+
 static int
 create_poll_fd(struct vhc_queue *q)
 {

@@ -111,9 +111,11 @@ call_held(struct vhc_queue *q)
 
 	if (q->ring.is_raw && !vhc_raw_wants_call(&q->ring))
 		return 0;
-	rc = q->ring.call_fd >= 0 ? fd_signal(q->ring.call_fd) : 0;
+	if (q->ring.call_fd < 0)
+		return 0;
+	rc = fd_signal(q->ring.call_fd);
 	/* The driver has not seen the one before yet, so it will see this too. */
-	return rc == -EAGAIN ? 0 : rc;
+	return rc == 0 || rc == -EAGAIN ? 1 : rc;
 }
 
 VHC_API int

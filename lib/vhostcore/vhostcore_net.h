@@ -39,7 +39,7 @@ const struct vhc_class *vhc_net_class(void);
 const char *vhc_net_kernel_name(void);
 
 struct vhc_net_pull_conf {
-	struct rte_mempool *pool;	/**< packets are copied into mbufs of this pool */
+	struct rte_mempool *pool; /**< of packets; NULL: each burst says (vhc_net_pull_into()) */
 	uint16_t port;			/**< mbuf->port of every packet */
 	/**
 	 * Hand half-done checksums on as RTE_MBUF_F_RX_L4_CKSUM_NONE. False: finish them in
@@ -90,9 +90,37 @@ void vhc_net_vlan_strip(struct vhc_queue *q, bool on);
 uint16_t vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n);
 
 /**
+ * The same into mbufs of @p pool, from now on: for who hears with each burst where packets go. One
+ * compare, if it is the same as before.
+ *
+ * @return 0 as well: @p pool is NULL, or its buffers have no room for a packet.
+ * Context: polling thread. Never blocks, never logs.
+ */
+uint16_t vhc_net_pull_into(struct vhc_queue *q, struct rte_mempool *pool, struct rte_mbuf **mbufs,
+			   uint16_t n);
+
+struct vhc_net_push_conf {
+	bool keep;	/**< packets that vhc_net_push() consumed stay the caller's to free */
+};
+
+/**
+ * Say what becomes of pushed packets; without it they are freed. Even rings only.
+ *
+ * @return 0; -EINVAL ring is odd.
+ * Context: any thread; the caller makes sure that nobody polls the queue.
+ */
+int vhc_net_push_setup(struct vhc_queue *q, const struct vhc_net_push_conf *conf);
+
+/** The driver was interrupted by this queue's polling thread, which calls it: count, do not block. */
+typedef void (*vhc_net_called_t)(struct vhc_queue *q, void *arg);
+
+/** Hear of it; NULL: no more. Context: any thread, also while the queue is polled. */
+void vhc_net_on_call(struct vhc_queue *q, vhc_net_called_t fn, void *arg);
+
+/**
  * Put up to @p n packets into the guest.
  *
- * Packets are copied and freed; their contents are never changed, also where their flags ask for
+ * Packets are copied and, unless vhc_net_push_setup() said keep, freed; their contents are never changed, also where their flags ask for
  * a checksum, a VLAN tag or segmentation. RTE_MBUF_F_TX_TCP_SEG and RTE_MBUF_F_TX_UDP_SEG are
  * passed on to a guest that takes them; for any other the packet is cut here. UDP becomes one
  * datagram for each tso_segsz bytes of payload or, with RTE_PTYPE_L4_FRAG in the packet type, stays

@@ -25,6 +25,15 @@ extern "C" {
 bool vhc_queue_want_kicks(struct vhc_queue *q, bool on);
 
 /**
+ * The same from another thread, or for who keeps the wish himself: it holds until the queue stops,
+ * and whether work is there already nobody tells: look once more.
+ *
+ * @return 0; -EAGAIN the queue is stopped, or control is changing it.
+ * Context: any thread; waits for nobody.
+ */
+int vhc_queue_try_kicks(struct vhc_queue *q, bool on);
+
+/**
  * A descriptor that becomes readable when the driver kicks this queue. It stays the same while
  * front-ends come and go; do not read from it: vhc_queue_want_kicks() clears it.
  * Any thread. -errno if none could be made.

@@ -255,19 +255,30 @@ rearm_value(uint16_t port)
 	return value;
 }
 
+/* Bytes of a frame that a pool's fresh mbuf takes; 0: too few. No pool yet is none too few. */
+static uint32_t
+pool_room(struct rte_mempool *pool)
+{
+	uint32_t buf_len = pool ? rte_pktmbuf_data_room_size(pool) : UINT16_MAX;
+
+	/* pull_copy() puts the packet header into the headroom. */
+	_Static_assert(RTE_PKTMBUF_HEADROOM >= VIRTIO_NET_HDR_LEN, "headroom");
+	if (buf_len < RTE_PKTMBUF_HEADROOM + NET_FRAME_MIN)
+		return 0;
+	return RTE_MIN(buf_len - RTE_PKTMBUF_HEADROOM, (uint32_t)NET_FRAME_MAX);
+}
+
 VHC_API int
 vhc_net_pull_setup(struct vhc_queue *q, const struct vhc_net_pull_conf *conf)
 {
 	struct net_queue *nq = net_queue_of(q);
-	uint32_t buf_len = rte_pktmbuf_data_room_size(conf->pool);
+	uint32_t room = pool_room(conf->pool);
 
-	/* pull_copy() puts the packet header into the headroom. */
-	_Static_assert(RTE_PKTMBUF_HEADROOM >= VIRTIO_NET_HDR_LEN, "headroom");
-	if (!net_is_pull(q) || buf_len < RTE_PKTMBUF_HEADROOM + NET_FRAME_MIN)
+	if (!net_is_pull(q) || !room)
 		return -EINVAL;
 	vhc_queue_pause(q);
 	nq->pool = conf->pool;
-	nq->room = RTE_MIN(buf_len - RTE_PKTMBUF_HEADROOM, (uint32_t)NET_FRAME_MAX);
+	nq->room = room;
 	nq->rearm = rearm_value(conf->port);
 	nq->port = conf->port;
 	nq->csum_flags = conf->csum_flags;
@@ -277,6 +288,31 @@ vhc_net_pull_setup(struct vhc_queue *q, const struct vhc_net_pull_conf *conf)
 	net_choose_burst(nq);
 	vhc_queue_resume(q);
 	return 0;
+}
+
+VHC_API int
+vhc_net_push_setup(struct vhc_queue *q, const struct vhc_net_push_conf *conf)
+{
+	struct net_queue *nq = net_queue_of(q);
+
+	if (net_is_pull(q))
+		return -EINVAL;
+	vhc_queue_pause(q);
+	nq->keeps = conf->keep;
+	net_choose_burst(nq);
+	vhc_queue_resume(q);
+	return 0;
+}
+
+VHC_API void
+vhc_net_on_call(struct vhc_queue *q, vhc_net_called_t fn, void *arg)
+{
+	struct net_queue *nq = net_queue_of(q);
+
+	vhc_queue_pause(q);
+	nq->called = fn;
+	nq->called_arg = arg;
+	vhc_queue_resume(q);
 }
 
 VHC_API void
@@ -304,9 +340,11 @@ vhc_net_notify(struct net_queue *nq)
 	}
 	rc = ring_call(&nq->core.ring);
 	/* -EAGAIN: the driver has not yet seen the previous one, so it will see this too. */
-	if (rc == 0 || rc == -EAGAIN)
+	if (rc == 0 || rc == -EAGAIN) {
 		stats_add(&nq->stats.notifications, 1);
-	else if (rc != -EBADF)
+		if (nq->called)
+			nq->called(&nq->core, nq->called_arg);
+	} else if (rc != -EBADF)
 		stats_add(&nq->stats.notifications_failed, 1);
 }
 
@@ -328,6 +366,45 @@ vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
 		return 0;
 	if (!ring_idle(&q->ring, q->idle))
 		return burst_inside(q, mbufs, n);
+	gate_leave(&q->gate);
+	return 0;
+}
+
+/* Inside the gate. False: the pool's mbufs have no room for a packet. */
+static VHC_COLD bool
+pull_from_now(struct net_queue *nq, struct rte_mempool *pool)
+{
+	bool is_first = !nq->pool;
+	uint32_t room = pool ? pool_room(pool) : 0;
+
+	if (!room)
+		return false;
+	nq->pool = pool;
+	nq->room = room;
+	if (is_first)
+		net_choose_burst(nq);
+	return true;
+}
+
+static VHC_NOINLINE uint16_t
+burst_into(struct vhc_queue *q, struct rte_mempool *pool, struct rte_mbuf **mbufs, uint16_t n)
+{
+	struct net_queue *nq = net_queue_of(q);
+
+	if (vhc_likely(nq->pool == pool) || pull_from_now(nq, pool))
+		return burst_inside(q, mbufs, n);
+	gate_leave(&q->gate);
+	return 0;
+}
+
+VHC_API uint16_t
+vhc_net_pull_into(struct vhc_queue *q, struct rte_mempool *pool, struct rte_mbuf **mbufs,
+		  uint16_t n)
+{
+	if (vhc_unlikely(!gate_enter(&q->gate)))
+		return 0;
+	if (!ring_idle(&q->ring, q->idle))
+		return burst_into(q, pool, mbufs, n);
 	gate_leave(&q->gate);
 	return 0;
 }

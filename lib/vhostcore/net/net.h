@@ -52,6 +52,9 @@ struct net_queue {
 	bool announces;		/* pull: `mac` goes before the guest's next packets */
 	struct rte_ether_addr mac;
 	uint16_t port;		/* pull: of fresh mbufs */
+	bool keeps;		/* push: packets stay the caller's */
+	vhc_net_called_t called;	/* NULL: nobody asked */
+	void *called_arg;
 
 	/* written by the poller, read by anyone */
 	struct vhc_net_stats stats VHC_ALIGNED;

@@ -21,6 +21,7 @@ struct push_kind {
 	enum ring_kind ring;
 	uint32_t hdr_len;
 	bool csum;		/* GUEST_CSUM negotiated: headers may say that a checksum is good */
+	bool keeps;		/* packets stay the caller's */
 };
 
 /* Packets of one segment, and for each a buffer of the guest, proven large enough. */
@@ -56,6 +57,7 @@ mbuf_rearm_word(const struct rte_mbuf *m)
 #define REARM_DATA_OFF(word)	((uint16_t)(word))
 /* One reference and one segment. */
 #define REARM_IS_ALONE(word)	((uint32_t)((word) >> 16) == 0x00010001)
+#define REARM_NR_SEGS(word)	((uint16_t)((word) >> 32))
 
 _Static_assert(offsetof(struct rte_mbuf, data_off) == offsetof(struct rte_mbuf, rearm_data) &&
 	       offsetof(struct rte_mbuf, refcnt) == offsetof(struct rte_mbuf, rearm_data) + 2 &&
@@ -90,7 +92,11 @@ push_look(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs,
 		struct ring_look look;
 		uint8_t *dst;
 
-		if (vhc_unlikely(!push_is_simple(m, word, pool))) {
+		if (k.keeps) {
+			if (vhc_unlikely(REARM_NR_SEGS(word) != 1) ||
+			    vhc_unlikely(m->ol_flags & OFFLOAD_TX_FLAGS))
+				break;
+		} else if (vhc_unlikely(!push_is_simple(m, word, pool))) {
 			if (m->nb_segs != 1 || (m->ol_flags & OFFLOAD_TX_FLAGS))
 				break;
 			items->odd = true;
@@ -142,7 +148,7 @@ push_copy(struct net_queue *nq, struct push_kind k, const struct push_items *ite
 	stats_run_end(&run, &nq->stats);
 }
 
-/* Number of packets sent, and freed. */
+/* Number of packets sent, and freed unless they are kept. */
 static VHC_HOT uint16_t
 push_run(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs, uint16_t n)
 {
@@ -153,9 +159,9 @@ push_run(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs, uint
 	if (nr == 0)
 		return 0;
 	push_copy(nq, k, &items, nr);
-	if (vhc_likely(!items.odd))
+	if (!k.keeps && vhc_likely(!items.odd))
 		pool_put(mbufs[0]->pool, mbufs, nr);
-	else
+	else if (!k.keeps)
 		rte_pktmbuf_free_bulk(mbufs, nr);
 	ring_skip(r, k.ring, nr);
 	ring_give_run(r, k.ring, items.used, nr);
@@ -466,7 +472,9 @@ push_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct push
 		more = ring_more(&q->ring, k.ring);
 		if (!more || push_one(nq, mbufs[nr_done]) == PUSH_FULL)
 			break;
-		rte_pktmbuf_free(mbufs[nr_done++]);
+		if (!k.keeps)
+			rte_pktmbuf_free(mbufs[nr_done]);
+		nr_done++;
 	}
 	net_publish(nq, k.ring);
 	if (vhc_unlikely(nr_done < n))
@@ -474,12 +482,15 @@ push_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct push
 	return nr_done;
 }
 
-#define PUSH_BURST(name, ring, hdr_len, csum) \
+#define PUSH_BURST_OF(name, ring, hdr_len, csum, keeps) \
 	static uint16_t name(struct vhc_queue *q, void **mbufs, uint16_t n) \
 	{ \
 		return push_burst(q, (struct rte_mbuf **)mbufs, n, \
-				  (struct push_kind){ ring, hdr_len, csum }); \
+				  (struct push_kind){ ring, hdr_len, csum, keeps }); \
 	}
+#define PUSH_BURST(name, ring, hdr_len, csum) \
+	PUSH_BURST_OF(name, ring, hdr_len, csum, false) \
+	PUSH_BURST_OF(name##_keep, ring, hdr_len, csum, true)
 
 PUSH_BURST(push_split, RING_SPLIT, VIRTIO_NET_HDR_LEN, false)
 PUSH_BURST(push_split_csum, RING_SPLIT, VIRTIO_NET_HDR_LEN, true)
@@ -487,14 +498,17 @@ PUSH_BURST(push_split_legacy, RING_SPLIT, VIRTIO_NET_HDR_LEN_LEGACY, true)
 PUSH_BURST(push_packed, RING_PACKED, VIRTIO_NET_HDR_LEN, false)
 PUSH_BURST(push_packed_csum, RING_PACKED, VIRTIO_NET_HDR_LEN, true)
 
+/* Of the two with one name. */
+#define PUSH_CHOICE(nq, name) ((nq)->keeps ? name##_keep : name)
+
 vhc_burst_t NET_KERNEL_NAME(vhc_net_push_burst)(const struct net_queue *nq);
 
 vhc_burst_t
 NET_KERNEL_NAME(vhc_net_push_burst)(const struct net_queue *nq)
 {
 	if (nq->core.ring.kind == RING_PACKED)
-		return nq->csum ? push_packed_csum : push_packed;
+		return nq->csum ? PUSH_CHOICE(nq, push_packed_csum) : PUSH_CHOICE(nq, push_packed);
 	if (nq->hdr_len == VIRTIO_NET_HDR_LEN_LEGACY)
-		return push_split_legacy;
-	return nq->csum ? push_split_csum : push_split;
+		return PUSH_CHOICE(nq, push_split_legacy);
+	return nq->csum ? PUSH_CHOICE(nq, push_split_csum) : PUSH_CHOICE(nq, push_split);
 }
