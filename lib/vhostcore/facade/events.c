@@ -7,6 +7,8 @@
  * Trusts:  the library to tell every change, in order.
  * Runs on: control thread, or the thread that unregisters the path; under control's lock.
  */
+#include <vdpa_driver.h>
+
 #include "facade.h"
 
 /* ---- who is in a callback ------------------------------------------------------------------- */
@@ -86,6 +88,8 @@ end_connection(struct facade_port *port)
 	if (port->vid < 0)
 		return;
 	end_device(port);
+	if (port->vdpa && port->vdpa->ops->dev_cleanup)
+		port->vdpa->ops->dev_cleanup(port->vid);
 	if (!port->is_refused && port->ops->destroy_connection)
 		port->ops->destroy_connection(port->vid);
 	vhc_facade_vid_put(port->vid);
@@ -142,6 +146,8 @@ on_queue_changed(struct vhc_device *dev, uint16_t ring, bool usable, void *arg)
 		end_device(port);
 	if (port->ops->vring_state_changed)
 		port->ops->vring_state_changed(port->vid, ring, usable);
+	if (!usable)
+		vhc_facade_forget_resubmit(port, ring);
 	if (usable && port->runs)
 		begin_device(port);
 	vhc_facade_leave_callback();

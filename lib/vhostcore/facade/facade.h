@@ -87,6 +87,7 @@ struct facade_port {
 	bool is_net;		/* the built-in device is on */
 	const struct rte_vhost_device_ops *ops;
 	struct rte_vdpa_device *vdpa;
+	struct vhc_vdpa *hardware;	/* `vdpa`, as the library knows it; NULL: none */
 	struct vhc_server *server;	/* NULL: not started */
 
 	/* control's, under its lock */
@@ -96,6 +97,7 @@ struct facade_port {
 	bool runs;		/* says the library */
 	bool is_told;		/* new_device accepted it */
 	struct rte_vhost_user_extern_ops extern_ops;
+	struct rte_vhost_resubmit_info *resubmit[FACADE_RINGS];	/* NULL: nobody asked */
 
 	/* anybody's */
 	pthread_mutex_t facts_lock;
@@ -134,6 +136,17 @@ void vhc_facade_vid_put(int vid);
 /* A registered port, kept until it is put; NULL: there is none. */
 struct facade_port *vhc_facade_path_get(const char *path);
 void vhc_facade_path_put(struct facade_port *port);
+
+/* ---- hardware.c ----------------------------------------------------------------------------- */
+
+/* Make the path's vDPA device known to the library, if it has one. 0 or -errno. */
+int vhc_facade_hardware_create(struct facade_port *port);
+void vhc_facade_hardware_destroy(struct facade_port *port);
+
+/* ---- logging.c ------------------------------------------------------------------------------ */
+
+/* The library's lines go to DPDK's log. Before the first server. */
+void vhc_facade_set_log(void);
 
 /* ---- start.c -------------------------------------------------------------------------------- */
 
@@ -175,6 +188,11 @@ int vhc_facade_stats_init(struct facade_port *port);
 
 /* Count from here. */
 void vhc_facade_stats_begin(struct facade_port *port);
+
+/* ---- inflight.c ----------------------------------------------------------------------------- */
+
+/* The ring stopped, and the application knows. */
+void vhc_facade_forget_resubmit(struct facade_port *port, uint16_t ring);
 
 /* ---- messages.c ----------------------------------------------------------------------------- */
 

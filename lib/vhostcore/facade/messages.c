@@ -6,6 +6,7 @@
  * Trusts:  handlers with what they change; what the library cannot send it refuses itself.
  * Runs on: control thread.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "facade.h"
@@ -146,6 +147,14 @@ vhc_facade_message_after(struct vhc_device *dev, struct vhc_message *message, vo
 }
 
 /* ---- the application's side ----------------------------------------------------------------- */
+
+FACADE_API int
+rte_vhost_slave_config_change(int vid, bool need_reply)
+{
+	struct facade_port *port = facade_port_of(vid);
+
+	return port ? vhc_device_config_changed(port->device, need_reply) : -ENODEV;
+}
 
 FACADE_API int
 rte_vhost_extern_callback_register(int vid, struct rte_vhost_user_extern_ops const * const ops,

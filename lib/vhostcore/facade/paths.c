@@ -206,6 +206,7 @@ rte_vhost_driver_unregister(const char *path)
 		return -1;
 	if (port->server)
 		vhc_server_destroy(port->server);
+	vhc_facade_hardware_destroy(port);
 	remove_port(port);
 	vhc_facade_path_put(port);
 	return 0;

@@ -15,33 +15,10 @@
 
 #include "paths.h"
 
-RTE_LOG_REGISTER(vhc_facade_logtype, lib.vhost.config, INFO);
-
 /* A callback that runs for longer than this may be waiting for who waits for its end. */
 #define PATIENCE_MS 200
 
 /* ---- the server ----------------------------------------------------------------------------- */
-
-static void
-log_line(enum vhc_log_level level, const char *line, void *arg)
-{
-	static const uint32_t levels[] = {
-		[VHC_LOG_ERR] = RTE_LOG_ERR,
-		[VHC_LOG_WARNING] = RTE_LOG_WARNING,
-		[VHC_LOG_NOTICE] = RTE_LOG_NOTICE,
-		[VHC_LOG_INFO] = RTE_LOG_INFO,
-		[VHC_LOG_DEBUG] = RTE_LOG_DEBUG,
-	};
-
-	(void)arg;
-	rte_log(levels[level], vhc_facade_logtype, "VHOST_CONFIG: %s\n", line);
-}
-
-static void
-set_log(void)
-{
-	vhc_log_set_sink(log_line, NULL);
-}
 
 /* The end of the path tells ports apart better than its beginning. */
 static const char *
@@ -55,18 +32,20 @@ name_of(const struct facade_port *port)
 static struct vhc_server_opts
 options_of(struct facade_port *port)
 {
-	const struct vhc_class *cls = port->is_net ? vhc_net_class() : NULL;
+	bool is_net = port->is_net && !port->vdpa;
+	const struct vhc_class *cls = is_net ? vhc_net_class() : NULL;
 	uint64_t all = vhc_class_features(cls, FACADE_RINGS);
 
 	return (struct vhc_server_opts){
 		.name = name_of(port),
 		.path = port->path,
 		.role = port->flags & RTE_VHOST_USER_CLIENT ? VHC_ROLE_CLIENT : VHC_ROLE_SERVER,
-		.nr_rings = FACADE_RINGS,
+		.nr_rings = port->vdpa ? 0 : FACADE_RINGS,
+		.vdpa = port->hardware,
 		.cls = cls,
 		.features_off = all & ~port->features,
-		.features_on = port->is_net ? 0 : port->features & ~all,
-		.raw_rings = !port->is_net,
+		.features_on = is_net ? 0 : port->features & ~all,
+		.raw_rings = !is_net && !port->vdpa,
 		.no_reconnect = port->flags & RTE_VHOST_USER_NO_RECONNECT,
 		.ops = &vhc_facade_device_ops,
 		.ops_arg = port,
@@ -107,26 +86,34 @@ setup_net_ring(struct facade_port *port, struct vhc_queue *q, uint16_t ring)
 static void
 setup_rings(struct facade_port *port)
 {
+	bool is_net = port->is_net && !port->vdpa;
+
 	for (uint16_t ring = 0; ring < FACADE_RINGS; ring++) {
 		port->rings.queue[ring] = vhc_device_queue(port->device, ring);
-		if (port->is_net)
+		if (is_net)
 			setup_net_ring(port, port->rings.queue[ring], ring);
 	}
-	port->rings.nr_net = port->is_net ? FACADE_RINGS : 0;
+	port->rings.nr_net = is_net ? FACADE_RINGS : 0;
 }
 
 int
 vhc_facade_server_start(struct facade_port *port)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct vhc_server_opts opts = options_of(port);
+	struct vhc_server_opts opts;
 	struct vhc_server *server;
 	int rc;
 
-	pthread_once(&once, set_log);
-	rc = vhc_server_create(&opts, &server);
+	pthread_once(&once, vhc_facade_set_log);
+	rc = vhc_facade_hardware_create(port);
 	if (rc)
 		return rc;
+	opts = options_of(port);
+	rc = vhc_server_create(&opts, &server);
+	if (rc) {
+		vhc_facade_hardware_destroy(port);
+		return rc;
+	}
 	port->device = vhc_server_device(server);
 	setup_rings(port);
 	if (port->has_protocol_features)
@@ -135,6 +122,7 @@ vhc_facade_server_start(struct facade_port *port)
 		rc = vhc_server_start(server);
 	if (rc) {
 		vhc_server_destroy(server);
+		vhc_facade_hardware_destroy(port);
 		return rc;
 	}
 	port->server = server;
