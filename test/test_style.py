@@ -44,10 +44,11 @@ HOMES = {
     r"\b(recvmsg|sendmsg|accept4)\(|\bCMSG_": ["wire/sock.c"],
     r"\bg_\w+->": ["ring/", "mem/guest.h", "queue.c"],
     r"\bVHOST_USER_": ["spec/vhost_user.h", "wire/", "ctl/", "device.c", "device.h", "names.c",
-                        "offer.c"],
+                        "offer.c", "hardware.c"],
     r"\bVIRTIO_NET_": ["spec/virtio_net.h", "net/", "ctl/features.c"],
     r"\brte_": ["net/", "vhostcore_net.h"],
-    r"\bmalloc\(|\bcalloc\(|\baligned_alloc\(": ["mem/", "ctl/", "device.c", "queue.c", "server.c"],
+    r"\bmalloc\(|\bcalloc\(|\baligned_alloc\(": ["mem/", "ctl/", "device.c", "queue.c", "server.c",
+                                                  "vdpa.c", "hardware.c"],
 }
 
 

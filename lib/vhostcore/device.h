@@ -34,7 +34,7 @@ struct vhc_device {
 	struct vhc_server *server;
 	struct loop *loop;
 	struct vhc_device_ops ops;
-	struct vdpa_binding *vdpa;	/* hardware that serves the rings; NULL: none */
+	struct vdpa_binding *vdpa;	/* hardware that serves rings; NULL: none */
 	void *ops_arg;
 	uint64_t offerable;		/* virtio feature bits, transport bits included ... */
 	uint64_t offered;		/* ... and those of them that front-ends are offered */
@@ -57,7 +57,7 @@ struct vhc_device {
 	struct dirty_log dirty;		/* bitmap of its own, marked by any thread */
 	uint8_t status;
 	uint16_t mtu;
-	struct channel *channel;	/* for requests of ours; NULL: it gave none that is of use */
+	struct channel *channel;	/* for requests of ours; NULL: it gave none */
 
 	/* conclusions */
 	bool running;			/* what the application was told last */
@@ -183,7 +183,7 @@ bool vhc_queue_is_untouched(const struct vhc_queue *q);
 /* Set up as far as messages go: everything but enabling and the driver. */
 bool vhc_queue_is_set_up(const struct vhc_queue *q);
 
-/* ---- hardware (vdpa.c) ---------------------------------------------------------------------- */
+/* ---- hardware (hardware.c) ------------------------------------------------------------------ */
 
 /* vhc_server_create() for who names a vDPA device: translated into one that names none. */
 int vhc_vdpa_create_server(const struct vhc_server_opts *opts,

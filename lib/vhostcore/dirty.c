@@ -26,7 +26,7 @@ vhc_device_update_log(struct vhc_device *dev)
 	vhc_dirty_log_set(&dev->dirty, is_logging(dev));
 }
 
-/* claim.log_guest is where a split ring's used part is; of a packed one it is the event structure. */
+/* claim.log_guest is where a split ring's used part is; a packed one's event structure. */
 static uint64_t
 used_at(const struct vhc_queue *q, bool packed)
 {

@@ -123,8 +123,8 @@ struct vhc_server_opts {
 	/** The application works the rings itself (vhc_queue_memory()): no bursts, no chains. */
 	bool raw_rings;
 	/**
-	 * Hardware that serves the rings: vhostcore_vdpa.h. Without a class; nr_rings 0 is as many as
-	 * it has, nr_vital_rings 0 the first pair of a network device and all of another.
+	 * Hardware that serves the rings: vhostcore_vdpa.h. Without a class; nr_rings 0 is as many
+	 * as it has, nr_vital_rings 0 the first pair of a network device and all of another.
 	 */
 	struct vhc_vdpa *vdpa;
 	bool no_reconnect;	/**< client role: connect once, do not try again */

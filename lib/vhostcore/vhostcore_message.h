@@ -54,8 +54,8 @@ int vhc_device_config_changed(struct vhc_device *dev, bool wait);
  * Let the driver's kicks for a ring go to @p size bytes at @p offset of @p fd, which the front-end
  * maps into the guest (BACKEND_VRING_HOST_NOTIFIER_MSG). @p fd -1: to the kick descriptor again.
  *
- * Sent, not waited for: a refusal is logged. @p fd stays the caller's. Front-ends take a whole page,
- * no more and no less, and forget it themselves when the ring stops.
+ * Sent, not waited for: a refusal is logged. @p fd stays the caller's. Front-ends take a whole
+ * page, no more and no less, and forget it themselves when the ring stops.
  *
  * @return 0; -ENOTSUP HOST_NOTIFIER, BACKEND_SEND_FD or VERSION_1 was not agreed on; -ENOTCONN;
  *         -EINVAL no such ring; -EAGAIN the front-end does not read what we send, or has hundreds

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * vhostcore_vdpa.h - hardware that serves a guest's rings itself; the library talks to the front-end.
+ * vhostcore_vdpa.h - hardware that serves rings itself; the library talks to the front-end.
  *
  * A driver registers a *vDPA device*: what its hardware can do, and functions that program it. An
- * application gives it to a server (vhc_server_opts.vdpa), which then offers to front-ends what both
- * the hardware and this library can. One server has it at a time, from vhc_server_create() to
+ * application gives it to a server (vhc_server_opts.vdpa), which then offers to front-ends what
+ * both the hardware and this library can. One server has it at a time, from vhc_server_create() to
  * vhc_server_destroy().
  *
- * The driver finds what to program in vhostcore_ring.h (vhc_queue_memory(): addresses, kick and call
- * descriptors) and vhostcore_memory.h (vhc_device_memory(): what to map for DMA).
+ * The driver finds what to program in vhostcore_ring.h (vhc_queue_memory(): addresses, kick and
+ * call descriptors) and vhostcore_memory.h (vhc_device_memory(): what to map for DMA).
  *
  * Contexts: functions of struct vhc_vdpa_ops that get a device run on the control thread and may
  * call what callbacks may (vhostcore.h); the others on whichever thread asks.
@@ -68,7 +68,7 @@ struct vhc_vdpa_ops {
 	/**
 	 * Let go of the guest: a ring was stopped for good, its memory changes, or the front-end is
 	 * gone. On return the hardware touches neither rings nor memory, and the driver has said
-	 * where each ring stands (vhc_queue_set_base()). It is configured anew if the guest goes on.
+	 * where each ring stands (vhc_queue_set_base()). If the guest goes on, dev_conf is next.
 	 */
 	void (*dev_close)(struct vhc_device *dev, void *arg);
 	/** Between those two: a ring joins or leaves those to be served. */
@@ -113,9 +113,9 @@ int vhc_vdpa_register(const char *name, const struct vhc_vdpa_ops *ops, void *ar
 int vhc_vdpa_unregister(struct vhc_vdpa *vdpa);
 
 /**
- * Let the guest kick @p ring, or with VHC_NO_RING each that runs, at its notify area, without us; or
- * no longer. The front-end may refuse, which is logged; so the kick descriptor must be served too.
- * Front-ends forget it when a ring stops.
+ * Let the guest kick @p ring, or with VHC_NO_RING each that runs, at its notify area, without us;
+ * or no longer. The front-end may refuse, which is logged; so the kick descriptor must be served
+ * too. Front-ends forget it when a ring stops.
  *
  * @return 0; -ENOTSUP there is no notify area, or as vhc_device_host_notifier(), and the other
  *         errors of that.
@@ -124,9 +124,9 @@ int vhc_vdpa_unregister(struct vhc_vdpa *vdpa);
 int vhc_vdpa_notify_host(struct vhc_device *dev, uint16_t ring, bool on);
 
 /**
- * Software-assisted migration: the hardware, which cannot mark what it writes, was given a used ring
- * in host memory. Copy what is new there into the guest's, and mark that and the buffers it names
- * in the dirty log. Then interrupt the guest (vhc_queue_call()).
+ * Software-assisted migration: the hardware, which cannot mark what it writes, was given a used
+ * ring in host memory. Copy what is new there into the guest's, and mark that and the buffers it
+ * names in the dirty log. Then interrupt the guest (vhc_queue_call()).
  *
  * @param used The hardware's used ring, laid out as virtio 1.2 2.7.8 says, as large as @p ring. Its
  *             index began where vhc_queue_base() said.

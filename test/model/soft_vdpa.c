@@ -102,7 +102,10 @@ transfer(struct soft_vdpa *soft, struct soft_ring *r, bool to_guest, uint32_t wa
 		at = dma(soft, le64_get(desc[slot].addr), len);
 		if (!at || !(le16_get(desc[slot].flags) & VIRTQ_DESC_F_WRITE) == to_guest)
 			break;
-		memcpy(to_guest ? at : soft->packet + done, to_guest ? soft->packet + done : at, len);
+		if (to_guest)
+			memcpy(at, soft->packet + done, len);
+		else
+			memcpy(soft->packet + done, at, len);
 		if (to_guest && soft->seen.features & BIT(VHOST_F_LOG_ALL_BIT))
 			vhc_device_log_write(soft->dev, le64_get(desc[slot].addr), len);
 		done += len;

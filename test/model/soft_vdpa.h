@@ -6,8 +6,8 @@
  * Trusts:  the guest to be an honest one: it is for tests.
  * Runs on: a thread of its own; the control thread programs it.
  *
- * A network device in loopback: what the guest sends with ring 2i+1 it receives from ring 2i. Without
- * buffers to receive into, packets wait. It reaches memory by guest address only, as DMA does.
+ * A network device in loopback: what the guest sends with ring 2i+1 it receives from ring 2i.
+ * Without buffers to receive into, packets wait. It reaches memory by guest address only, as DMA.
  */
 #ifndef TEST_MODEL_SOFT_VDPA_H
 #define TEST_MODEL_SOFT_VDPA_H

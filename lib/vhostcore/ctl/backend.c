@@ -133,8 +133,8 @@ on_answers(uint32_t events, void *arg)
 /* ---- its life ------------------------------------------------------------------------------- */
 
 /*
- * Can the front-end answer on it? User-mode Linux sends a pipe, and wants that accepted and kept: it
- * would take the end of the stream for something to read.
+ * Can the front-end answer on it? User-mode Linux sends a pipe, and wants that accepted and kept:
+ * it would take the end of the stream for something to read.
  */
 static bool
 is_two_way(int fd)
