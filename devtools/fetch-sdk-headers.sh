@@ -9,7 +9,7 @@
 # Runs again in no time: a stamp holds the version. Touches nothing outside OUTDIR.
 set -eu
 
-HEADERS="ethdev_driver.h ethdev_vdev.h bus_vdev_driver.h dev_driver.h bus_driver.h"
+HEADERS="ethdev_driver.h ethdev_vdev.h bus_vdev_driver.h dev_driver.h bus_driver.h vdpa_driver.h"
 here=$(cd "$(dirname "$0")" && pwd)
 
 say() { echo "vhostx: $*" >&2; }
@@ -34,7 +34,7 @@ version=$(dpkg-query -W -f '${source:Package}=${source:Version}' libdpdk-dev 2>/
 mkdir -p "$1"
 outdir=$(cd "$1" && pwd)
 include=$outdir/include
-if [ "$(cat "$outdir/version" 2>/dev/null)" = "$version" ]; then
+if [ "$(cat "$outdir/version" 2>/dev/null)" = "$version: $HEADERS" ]; then
 	echo "$include"
 	exit 0
 fi
@@ -57,5 +57,5 @@ for header in $HEADERS; do
 	[ -f "$from" ] || die "the source of $version has no $header"
 	cp "$from" "$include/"
 done
-echo "$version" >"$outdir/version"
+echo "$version: $HEADERS" >"$outdir/version"
 echo "$include"

@@ -126,7 +126,7 @@ frontend_connect(struct frontend *f, const char *path)
 	f->sock = peer_connect(path);
 	CHECK_EQ(features & ~ask_u64(f, VHOST_USER_GET_FEATURES), 0);
 	ask_u64(f, VHOST_USER_GET_PROTOCOL_FEATURES);
-	say_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES, 0);
+	say_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES, f->conf.protocol_features);
 	say(f, VHOST_USER_SET_OWNER, NULL, 0);
 	say_u64(f, VHOST_USER_SET_FEATURES, features);
 	share_memory(f);

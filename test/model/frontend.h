@@ -19,6 +19,7 @@
 
 struct frontend_conf {
 	uint64_t features;	/* to agree on; RING_PACKED and IN_ORDER also shape the rings */
+	uint64_t protocol_features;	/* likewise, and without acks */
 	uint16_t ring_size;
 	int memory_fd;
 	uint64_t file_offset;	/* where in that file this guest's memory begins */
