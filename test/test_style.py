@@ -25,6 +25,7 @@ ROOMS = {
     "wire": {"base", "spec"},
     "ctl": {"base", "spec", "mem", "ring", "wire"},
     "net": {"base", "spec", "mem", "ring"},
+    "facade": set(),  # an application of the library like any other
 }
 FRONT_DOOR_FILES = {
     "base": {"vhostcore.h"},  # the log levels of the public interface
@@ -44,11 +45,11 @@ HOMES = {
     r"\b(recvmsg|sendmsg|accept4)\(|\bCMSG_": ["wire/sock.c"],
     r"\bg_\w+->": ["ring/", "mem/guest.h", "queue.c"],
     r"\bVHOST_USER_": ["spec/vhost_user.h", "wire/", "ctl/", "device.c", "device.h", "names.c",
-                        "offer.c", "hardware.c"],
-    r"\bVIRTIO_NET_": ["spec/virtio_net.h", "net/", "ctl/features.c"],
-    r"\brte_": ["net/", "vhostcore_net.h"],
+                        "offer.c", "hardware.c", "facade/"],
+    r"\bVIRTIO_NET_": ["spec/virtio_net.h", "net/", "ctl/features.c", "facade/"],
+    r"\brte_": ["net/", "vhostcore_net.h", "facade/"],
     r"\bmalloc\(|\bcalloc\(|\baligned_alloc\(": ["mem/", "ctl/", "device.c", "queue.c", "server.c",
-                                                  "vdpa.c", "hardware.c"],
+                                                  "vdpa.c", "hardware.c", "facade/"],
 }
 
 
@@ -219,6 +220,16 @@ def test_a_line_knows_its_room(pattern):
         for number, line in enumerate(without_comments(text_of(path)).splitlines(), 1):
             if re.search(pattern, line):
                 found.append(f"{path.relative_to(REPO)}:{number}: {line.strip()}")
+    complain(found)
+
+
+def test_facade_uses_public_headers_only():
+    found = []
+    for path in sources(LIB / "facade"):
+        for name in re.findall(r'^#include [<"]([^">]+)[">]', text_of(path), re.M):
+            is_private = (LIB / name).exists() and name not in PUBLIC_HEADERS
+            if name.startswith("..") or is_private:
+                found.append(f"{path.relative_to(REPO)} includes {name}")
     complain(found)
 
 
