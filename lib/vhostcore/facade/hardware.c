@@ -15,7 +15,7 @@
 #include <vhostcore_vdpa.h>
 
 #include "facade.h"
-#include "vdpa.h"
+#include "mask.h"
 
 #define CONFIG_LEN 256
 #define CONFIG_FLAG_MIGRATION 1

@@ -7,7 +7,7 @@
  * Runs on: any thread.
  */
 #include "paths.h"
-#include "vdpa.h"
+#include "mask.h"
 
 /* What the library serves by itself, whatever the device; known once there is a server. */
 static uint64_t

@@ -6,7 +6,7 @@
  * Trusts:  drivers.
  * Runs on: any thread.
  */
-#include "vdpa.h"
+#include "mask.h"
 
 #include <errno.h>
 #include <stdlib.h>

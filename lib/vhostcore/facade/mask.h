@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vdpa.h - a path with a vDPA device: what that leaves of an offer.
+ * mask.h - a path with a vDPA device: what that leaves of an offer.
  *
  * Knows:   vdpa_driver.h.
  * Trusts:  the driver.
  * Runs on: any thread.
  */
-#ifndef VHC_FACADE_VDPA_H
-#define VHC_FACADE_VDPA_H
+#ifndef VHC_FACADE_MASK_H
+#define VHC_FACADE_MASK_H
 
 #include <stdint.h>
 
