@@ -59,16 +59,8 @@ enum vhc_role {
 	VHC_ROLE_CLIENT,	/**< the front-end listens, we connect and reconnect */
 };
 
-/** What became of a message: vhostcore_message.h. */
-enum vhc_message_result {
-	VHC_MESSAGE_NOT_HANDLED,	/**< go on as if there were no hook */
-	VHC_MESSAGE_OK,			/**< done; acknowledge it if that was asked for */
-	VHC_MESSAGE_REPLY,		/**< done; send what is in the message now */
-	VHC_MESSAGE_ERR,		/**< refuse it */
-};
-
-typedef enum vhc_message_result (*vhc_message_hook_t)(struct vhc_device *dev,
-						      struct vhc_message *message, void *arg);
+/** A look at a message; returns an enum vhc_message_result. See vhostcore_message.h. */
+typedef int (*vhc_message_hook_t)(struct vhc_device *dev, struct vhc_message *message, void *arg);
 
 /** What the control thread tells the application. Every member may be NULL. */
 struct vhc_device_ops {
@@ -100,9 +92,8 @@ struct vhc_device_ops {
 	 */
 	int (*config_set)(struct vhc_device *dev, const uint8_t *bytes, uint32_t offset,
 			  uint32_t len, bool is_migration, void *arg);
-	/** Messages before and after the library handles them: vhostcore_message.h. */
-	vhc_message_hook_t message_before;
-	vhc_message_hook_t message_after;
+	vhc_message_hook_t message_before;	/**< before the library handles it ... */
+	vhc_message_hook_t message_after;	/**< ... and after, or instead */
 };
 
 struct vhc_server_opts {
