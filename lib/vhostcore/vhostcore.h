@@ -73,12 +73,9 @@ struct vhc_device_ops {
 	void (*queue_changed)(struct vhc_device *dev, uint16_t ring, bool usable, void *arg);
 	/** The front-end announced an MTU. */
 	void (*mtu_changed)(struct vhc_device *dev, uint16_t mtu, void *arg);
-	/** A front-end connected, before it said anything; or the one that was there is gone. */
+	/** A front-end came, before it said anything; or the one that was there is gone. */
 	void (*connected)(struct vhc_device *dev, bool connected, void *arg);
-	/**
-	 * Features were agreed on; while the device runs only LOG_ALL may change (a migration
-	 * begins or ends).
-	 */
+	/** Features were agreed on; of a device that runs only LOG_ALL may change (migration). */
 	void (*features_changed)(struct vhc_device *dev, uint64_t features, void *arg);
 	/**
 	 * Bytes [offset, offset + len) of the configuration space, into @p bytes, which the library

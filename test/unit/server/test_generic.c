@@ -218,10 +218,10 @@ use_all(struct vhc_queue *q)
 	while (idx != le16_get(avail->idx)) {
 		uint16_t slot = idx++ % RING_SIZE;
 
-		used->ring[slot].id = le32_make(le16_get(avail->ring[slot]));
-		used->ring[slot].len = le32_make(0);
+		used->ring[slot].id = le32_put(le16_get(avail->ring[slot]));
+		used->ring[slot].len = le32_put(0);
 	}
-	used->idx = le16_make(idx);
+	used->idx = le16_put(idx);
 	return idx;
 }
 
@@ -271,7 +271,7 @@ test_raw_ring_is_the_applications(void)
 	CHECK_EQ(vhc_queue_call(queue(1)), 0);
 	CHECK(was_called(&memory));
 	/* Nothing the driver does to indices breaks a ring that is not ours to read. */
-	front.tx.avail->idx = le16_make(1000);
+	front.tx.avail->idx = le16_put(1000);
 	CHECK(vhc_queue_want_kicks(queue(1), true));
 	CHECK(!driver_kicks_refused(&front.tx));
 	vhc_queue_want_kicks(queue(1), false);
