@@ -28,7 +28,7 @@ ROOMS = {
 }
 FRONT_DOOR_FILES = {
     "base": {"vhostcore.h"},  # the log levels of the public interface
-    "ring": {"vhostcore.h", "vhostcore_notify.h"},  # names of faults, what to watch: public
+    "ring": {"vhostcore.h", "vhostcore_notify.h", "vhostcore_ring.h"},  # faults, what to watch
     "ctl": {"device.h", "vhostcore_loop.h", "vhostcore_message.h"},
     "net": {"class.h", "queue.h", "vhostcore_net.h"},
 }
@@ -40,7 +40,7 @@ PUBLIC_HEADERS = {"vhostcore.h", "vhostcore_features.h", "vhostcore_loop.h", "vh
 HOMES = {
     r"__atomic_|__sync_|\brte_(atomic|smp_|mb\b|wmb\b|rmb\b)": ["base/order.h"],
     r"\b(SYS_|__NR_)membarrier\b": ["base/gate.c"],
-    r"\b(mmap|munmap)\(": ["mem/region.c"],
+    r"\b(mmap|munmap)\(": ["mem/file.c", "mem/region.c"],
     r"\b(recvmsg|sendmsg|accept4)\(|\bCMSG_": ["wire/sock.c"],
     r"\bg_\w+->": ["ring/", "mem/guest.h", "queue.c"],
     r"\bVHOST_USER_": ["spec/vhost_user.h", "wire/", "ctl/", "device.c", "device.h", "names.c",

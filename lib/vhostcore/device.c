@@ -71,6 +71,8 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_CONFIG_BIT);
 	dev->nr_vital_rings = opts->nr_vital_rings ? opts->nr_vital_rings :
 						     dev->cls->nr_vital_rings;
+	if (!opts->cls)
+		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT);
 	dev->raw_rings = opts->raw_rings;
 	dev->backend_fd = -1;
 	rc = create_queues(dev);
@@ -221,6 +223,9 @@ vhc_device_reset(struct vhc_device *dev)
 	dev->features = 0;
 	dev->has_features = false;
 	dev->status = 0;
+	/* Who works rings himself must know before any of their memory goes. */
+	tell(dev);
+	vhc_device_drop_inflight(dev);
 }
 
 void
@@ -239,8 +244,6 @@ vhc_device_detach(struct vhc_device *dev, const char *reason)
 	vhc_session_destroy(dev->session);
 	dev->session = NULL;
 	vhc_device_reset(dev);
-	/* Who works rings himself must know before their memory goes. */
-	tell(dev);
 	for (uint16_t i = 0; i < dev->nr_rings; i++)
 		vhc_queue_close_fds(dev->queues[i]);
 	vhc_device_set_map(dev, NULL);

@@ -16,11 +16,19 @@
 
 #include "class.h"
 #include "ctl/loop.h"
+#include "mem/file.h"
 #include "spec/vhost_user.h"
 
 #define BIT64(n) (UINT64_C(1) << (n))
 
 struct session;
+
+/* Where requests are noted while they are worked on: a piece of a file for each queue. */
+struct device_inflight {
+	struct file_view view;		/* nothing: they are not */
+	uint16_t num_queues;
+	uint16_t queue_size;
+};
 
 struct vhc_device {
 	/* fixed */
@@ -50,6 +58,7 @@ struct vhc_device {
 	uint64_t protocol_features;	/* agreed on */
 	void *state;			/* what the class keeps of the driver */
 	struct map *map;		/* NULL: no memory shared yet */
+	struct device_inflight inflight;
 	uint8_t status;
 	uint16_t mtu;
 	int backend_fd;			/* the channel for requests of ours */
@@ -108,6 +117,12 @@ void vhc_device_refused(struct vhc_device *dev, const char *reason);
 
 /* Publish a map to every queue; takes over the reference. Queues keep running where they can. */
 void vhc_device_set_map(struct vhc_device *dev, struct map *map);
+
+/* Forget the in-flight file. No queue runs. */
+void vhc_device_drop_inflight(struct vhc_device *dev);
+
+/* Books for the queue's piece of it, if there is one: q->inflight. 0 or -errno. */
+int vhc_device_track_inflight(struct vhc_device *dev, struct vhc_queue *q) VHC_MUST_USE;
 
 /* Back to power-on, except for the connection, memory and protocol features. */
 void vhc_device_reset(struct vhc_device *dev);

@@ -22,6 +22,7 @@
 #include "control.h"
 #include "ctl/relay.h"
 #include "device.h"
+#include "ring/inflight.h"
 #include "ring/raw.h"
 #include "ring/verbs.h"
 
@@ -164,6 +165,30 @@ base_fits(struct vhc_queue *q)
 	return false;
 }
 
+/*
+ * A region that contradicts itself breaks the ring, which is a state that is shown. False: there is
+ * no starting at all.
+ */
+static bool
+start_tracking(struct vhc_queue *q)
+{
+	int rc = vhc_device_track_inflight(q->dev, q);
+
+	if (rc) {
+		snprintf(q->obstacle, sizeof(q->obstacle), "%s", rc == -ENOMEM ? "out of memory" :
+			 "the file of SET_INFLIGHT_FD has no room for a ring of this size and kind");
+		return false;
+	}
+	if (!q->inflight)
+		return true;
+	if (vhc_inflight_recover(q->inflight, &q->ring, q->is_inflight_new) &&
+	    q->inflight->nr_resubmit)
+		log_notice(q->dev->name, "ring %u: %u requests that an earlier back-end took are "
+			   "done again", q->index, q->inflight->nr_resubmit);
+	q->is_inflight_new = false;
+	return true;
+}
+
 static bool
 queue_start(struct vhc_queue *q)
 {
@@ -181,6 +206,8 @@ queue_start(struct vhc_queue *q)
 		return false;
 	q->obstacle[0] = '\0';
 	vhc_ring_start(&q->ring, q->base);
+	if (!start_tracking(q))
+		return false;
 	if ((uint16_t)vhc_ring_base(&q->ring) != (uint16_t)q->base)
 		log_info(dev->name,
 			 "ring %u: the front-end said to go on at 0x%x, the ring itself says 0x%x",

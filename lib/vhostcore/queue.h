@@ -15,6 +15,7 @@
 #include "ring/setup.h"
 #include "vhostcore_notify.h"
 
+struct inflight;
 struct relay;
 
 typedef uint16_t (*vhc_burst_t)(struct vhc_queue *q, void **items, uint16_t n);
@@ -62,6 +63,8 @@ struct vhc_queue {
 	int wake_fd;		/* always readable; re-armed to wake the application ourselves */
 	struct region_loan loan;	/* what vhc_queue_monitor() told the address of */
 	struct call_duty duty;	/* `interval` changes while the gate is closed */
+	struct inflight *inflight;	/* NULL: what is taken is not noted; as the first half */
+	bool is_inflight_new;	/* the front-end sent it since the ring last ran */
 	char obstacle[RING_REASON_LEN];	/* why the ring could not be set up, or "" */
 };
 

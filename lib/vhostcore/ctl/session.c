@@ -58,7 +58,8 @@ answer(struct session *s, const struct schema_entry *entry, const struct msg *ms
 		sent = vhc_frame_reply(s->sock, msg->request, hook->payload, hook->size, hook->fds,
 				       hook->nr_fds);
 	else if (rc == 0 && has_body)
-		sent = vhc_frame_reply(s->sock, msg->request, &reply->payload, reply->len, NULL, 0);
+		sent = vhc_frame_reply(s->sock, msg->request, &reply->payload, reply->len,
+				       &reply->fd, reply->nr_fds);
 	else if (!has_body && needs_ack)
 		sent = send_ack(s, msg, rc != 0);
 	else if (rc)
@@ -115,7 +116,10 @@ handle_message(struct session *s)
 	}
 	/* An ack says that the effects are complete, so they must be. */
 	vhc_device_update(dev);
-	return hook.is_broken ? rc : answer(s, entry, msg, &reply, &hook, rc);
+	rc = hook.is_broken ? rc : answer(s, entry, msg, &reply, &hook, rc);
+	if (reply.nr_fds)
+		fd_close(&reply.fd);
+	return rc;
 }
 
 /* ---- the conversation ----------------------------------------------------------------------- */

@@ -30,6 +30,8 @@ struct session {
 struct reply {
 	union vhost_user_payload payload;
 	uint32_t len;
+	int fd;			/* goes along, and is closed here, if nr_fds is 1 */
+	unsigned int nr_fds;
 };
 
 /* What the application's hooks made of a message; the reply stays where the hook has it. */
@@ -106,6 +108,10 @@ int vhc_on_set_vring_kick(struct vhc_device *dev, struct msg *msg, struct reply 
 int vhc_on_set_vring_call(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 int vhc_on_set_vring_err(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 int vhc_on_set_vring_enable(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+
+/* inflight.c */
+int vhc_on_get_inflight_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+int vhc_on_set_inflight_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 
 /* announce.c */
 int vhc_on_send_rarp(struct vhc_device *dev, struct msg *msg, struct reply *reply);

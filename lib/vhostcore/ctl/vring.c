@@ -49,6 +49,12 @@ vhc_on_set_vring_num(struct vhc_device *dev, struct msg *msg, struct reply *repl
 			"SET_VRING_NUM: ring %u of %u entries; a split ring has a "
 			"power of two",
 			q->index, num);
+	if (dev->inflight.view.host && q->index < dev->inflight.num_queues &&
+	    num > dev->inflight.queue_size)
+		return vhc_session_refuse(
+			dev, -EINVAL,
+			"SET_VRING_NUM: ring %u of %u entries, but SET_INFLIGHT_FD said %u",
+			q->index, num, dev->inflight.queue_size);
 	q->claim.size = (uint16_t)num;
 	q->has_num = true;
 	return 0;

@@ -40,6 +40,7 @@ struct inflight {
 	uint16_t *num;
 	uint16_t free_head;
 	struct ring_mark used;
+	struct ring_mark used_next;	/* for who says piecemeal what a batch is */
 
 	/* what whoever was here before us took: oldest first */
 	struct vhc_inflight_entry *resubmit;
@@ -49,6 +50,9 @@ struct inflight {
 
 /* Bytes of the region for a queue of so many entries. */
 uint64_t vhc_inflight_len(enum ring_kind kind, uint16_t nr);
+
+/* Has anybody written to this piece of a file? Then `nr` is how many entries he says it has. */
+bool vhc_inflight_is_used(const void *g_region, uint16_t *nr);
 
 /* Books for a queue's piece of the region. Reads nothing there. 0 or -ENOMEM. */
 int vhc_inflight_create(enum ring_kind kind, void *g_region, uint16_t nr, struct inflight **f)
@@ -73,6 +77,13 @@ bool vhc_inflight_resubmit(struct inflight *f, struct ring *r, struct chain *c, 
 /* A chain was taken, whose first descriptor is at `from`. Returns its entry. */
 uint16_t vhc_inflight_take(struct inflight *f, const struct ring *r, uint16_t from, uint16_t id,
 			   uint16_t nr_slots);
+
+/* The id of a chain by its ends: of a packed ring what its last slot says. */
+uint16_t vhc_inflight_id(const struct inflight *f, const struct ring *r, uint16_t head,
+			 uint16_t last);
+
+/* Where the ring stands by the notes. */
+struct ring_mark vhc_inflight_mark(const struct inflight *f);
 
 /* The chain of this entry belongs to the batch that is going to be published. */
 void vhc_inflight_give(struct inflight *f, uint16_t entry);
