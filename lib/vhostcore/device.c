@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fd.h"
 #include "base/log.h"
 #include "ctl/session.h"
 #include "server.h"
+#include "vhostcore_features.h"
 
 #define DEVICE_SETTLE_MS 3000
 
@@ -67,6 +67,8 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 	dev->offerable = vhc_class_features(opts->cls, opts->nr_rings) | opts->features_on;
 	dev->offered = dev->offerable & ~opts->features_off;
 	dev->protocol_offered = DEVICE_PROTOCOL_FEATURES;
+	if (dev->offerable & BIT64(VHOST_F_LOG_ALL_BIT))
+		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_LOG_SHMFD_BIT);
 	if (dev->ops.config_get)
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_CONFIG_BIT);
 	dev->nr_vital_rings = opts->nr_vital_rings ? opts->nr_vital_rings :
@@ -74,7 +76,6 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 	if (!opts->cls)
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT);
 	dev->raw_rings = opts->raw_rings;
-	dev->backend_fd = -1;
 	rc = create_queues(dev);
 	if (rc) {
 		vhc_device_destroy(dev);
@@ -91,6 +92,7 @@ vhc_device_destroy(struct vhc_device *dev)
 		vhc_device_detach(dev, "the port is being removed");
 	for (uint16_t i = 0; dev->queues && i < dev->nr_rings; i++)
 		vhc_queue_destroy(dev->queues[i]);
+	vhc_vdpa_unbind(dev->vdpa);
 	free(dev->queues);
 	free(dev->state);
 	free(dev);
@@ -204,6 +206,7 @@ tell(struct vhc_device *dev)
 void
 vhc_device_update(struct vhc_device *dev)
 {
+	vhc_device_update_log(dev);
 	for (uint16_t i = 0; i < dev->nr_rings; i++)
 		vhc_queue_update(dev->queues[i]);
 	tell(dev);
@@ -251,8 +254,9 @@ vhc_device_detach(struct vhc_device *dev, const char *reason)
 	dev->protocol_features = 0;
 	dev->mtu = 0;
 	dev->peer = 0;
-	fd_close(&dev->backend_fd);
+	vhc_channel_destroy(dev);
 	vhc_device_update(dev);
+	vhc_dirty_log_unmap(&dev->dirty);
 	if (dev->ops.connected)
 		dev->ops.connected(dev, false, dev->ops_arg);
 	vhc_server_detached(dev->server);

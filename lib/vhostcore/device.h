@@ -16,12 +16,15 @@
 
 #include "class.h"
 #include "ctl/loop.h"
+#include "mem/dirty_log.h"
 #include "mem/file.h"
 #include "spec/vhost_user.h"
 
 #define BIT64(n) (UINT64_C(1) << (n))
 
+struct channel;
 struct session;
+struct vdpa_binding;
 
 /* Where requests are noted while they are worked on: a piece of a file for each queue. */
 struct device_inflight {
@@ -39,6 +42,7 @@ struct vhc_device {
 	struct vhc_server *server;
 	struct loop *loop;
 	struct vhc_device_ops ops;
+	struct vdpa_binding *vdpa;	/* hardware that serves rings; NULL: none */
 	void *ops_arg;
 	uint64_t offerable;		/* virtio feature bits, transport bits included ... */
 	uint64_t offered;		/* ... and those of them that front-ends are offered */
@@ -59,9 +63,10 @@ struct vhc_device {
 	void *state;			/* what the class keeps of the driver */
 	struct map *map;		/* NULL: no memory shared yet */
 	struct device_inflight inflight;
+	struct dirty_log dirty;		/* bitmap of its own, marked by any thread */
 	uint8_t status;
 	uint16_t mtu;
-	int backend_fd;			/* the channel for requests of ours */
+	struct channel *channel;	/* for requests of ours; NULL: it gave none */
 
 	/* conclusions */
 	bool running;			/* what the application was told last */
@@ -77,6 +82,8 @@ struct vhc_device {
 	(BIT64(VHOST_USER_PROTOCOL_F_MQ_BIT) | BIT64(VHOST_USER_PROTOCOL_F_RARP_BIT) | \
 	 BIT64(VHOST_USER_PROTOCOL_F_REPLY_ACK_BIT) | \
 	 BIT64(VHOST_USER_PROTOCOL_F_MTU_BIT) | BIT64(VHOST_USER_PROTOCOL_F_BACKEND_REQ_BIT) | \
+	 BIT64(VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD_BIT) | \
+	 BIT64(VHOST_USER_PROTOCOL_F_HOST_NOTIFIER_BIT) | \
 	 BIT64(VHOST_USER_PROTOCOL_F_RESET_DEVICE_BIT) | \
 	 BIT64(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS_BIT) | \
 	 BIT64(VHOST_USER_PROTOCOL_F_STATUS_BIT))
@@ -190,5 +197,35 @@ bool vhc_queue_is_untouched(const struct vhc_queue *q);
 
 /* Set up as far as messages go: everything but enabling and the driver. */
 bool vhc_queue_is_set_up(const struct vhc_queue *q);
+
+/* ---- hardware (hardware.c) ------------------------------------------------------------------ */
+
+/* vhc_server_create() for who names a vDPA device: translated into one that names none. */
+int vhc_vdpa_create_server(const struct vhc_server_opts *opts,
+			   struct vhc_server **server) VHC_MUST_USE;
+
+/* The device is gone; so is its hold on the hardware. NULL is fine. */
+void vhc_vdpa_unbind(struct vdpa_binding *binding);
+
+/* ---- what a migration must know of (dirty.c) ------------------------------------------------ */
+
+#define QUEUE_NOT_LOGGED UINT64_MAX
+
+/* Log if that was agreed on and there is somewhere to; every thread knows when this returns. */
+void vhc_device_update_log(struct vhc_device *dev);
+void vhc_queue_update_log(struct vhc_queue *q);
+
+/* A ring whose used part is to be logged must not run before there is a log. */
+bool vhc_queue_awaits_log(const struct vhc_queue *q);
+
+/*
+ * Mark what was written, as vhc_device_log_write() does: [host, host + len), which lies in one
+ * region of `map`; bytes of the used part (packed: descriptors); the index that says when to kick
+ * (packed: the event structure). Any thread, which has `map` or the queue in hand.
+ */
+void vhc_device_log_host(struct vhc_device *dev, const struct map *map, const void *host,
+			 uint64_t len);
+void vhc_queue_log_used(struct vhc_queue *q, uint64_t offset, uint64_t len);
+void vhc_queue_log_event(struct vhc_queue *q);
 
 #endif

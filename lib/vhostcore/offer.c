@@ -16,7 +16,10 @@
 VHC_API uint64_t
 vhc_class_features(const struct vhc_class *cls, uint16_t nr_rings)
 {
-	return (cls ? cls->features(nr_rings) : 0) | DEVICE_TRANSPORT_FEATURES;
+	/* What the bursts of the network class write is in no log. */
+	uint64_t own = cls ? cls->features(nr_rings) : BIT64(VHOST_F_LOG_ALL_BIT);
+
+	return own | DEVICE_TRANSPORT_FEATURES;
 }
 
 /* What the network class does not have nobody can add: it works the rings. */

@@ -38,6 +38,7 @@ vhc_queue_create(struct vhc_device *dev, uint16_t index, struct vhc_queue **out)
 	vhc_gate_init(&q->gate);
 	q->dev = dev;
 	q->index = index;
+	q->log_used_at = q->log_event_at = QUEUE_NOT_LOGGED;
 	q->kick_fd = q->call_fd = q->err_fd = q->poll_fd = q->wake_fd = -1;
 	q->ring.call_fd = q->ring.err_fd = -1;
 	q->ring.faults = &q->faults;
@@ -264,6 +265,12 @@ vhc_queue_update(struct vhc_queue *q)
 {
 	bool wanted = vhc_queue_is_set_up(q) && q->enabled && vhc_device_driver_ready(q->dev);
 
+	vhc_queue_update_log(q);
+	if (wanted && vhc_queue_awaits_log(q)) {
+		snprintf(q->obstacle, sizeof(q->obstacle), "what is written to it must be logged,"
+			 " and the front-end has named no log (SET_LOG_BASE)");
+		return false;
+	}
 	if (wanted == q->running)
 		return false;
 	return wanted ? queue_start(q) : vhc_queue_stop(q);
@@ -348,6 +355,7 @@ vhc_queue_forget(struct vhc_queue *q)
 	q->claim = (struct ring_claim){ 0 };
 	q->has_num = q->has_addr = q->started = q->enabled = false;
 	q->base = 0;
+	q->is_logged = false;
 	q->obstacle[0] = '\0';
 }
 

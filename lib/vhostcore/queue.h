@@ -50,6 +50,9 @@ struct vhc_queue {
 	bool running;		/* the ring is translated, and its poller's if anybody's */
 	bool is_control;	/* of a running ring: it carries commands, the gate stays closed */
 	bool usable;		/* what the application was told last */
+	bool is_logged;		/* SET_VRING_ADDR: writes to it go to the dirty log */
+	uint64_t log_used_at;	/* what follows (dirty.c), read by anyone; QUEUE_NOT_LOGGED */
+	uint64_t log_event_at;
 	uint32_t base;		/* where to go on, while not running; as in SET_VRING_BASE */
 	bool base_is_said;	/* of a raw ring: the application said where it stands */
 	int kick_fd;

@@ -168,8 +168,11 @@ VHC_API int
 vhc_server_create(const struct vhc_server_opts *opts, struct vhc_server **out)
 {
 	struct vhc_server *server;
-	int rc = check_opts(opts);
+	int rc;
 
+	if (opts->vdpa)
+		return vhc_vdpa_create_server(opts, out);
+	rc = check_opts(opts);
 	if (rc)
 		return rc;
 	rc = setup_gates(opts->name);

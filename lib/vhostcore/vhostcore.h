@@ -32,6 +32,7 @@ struct vhc_server;
 struct vhc_device;
 struct vhc_queue;
 struct vhc_message;
+struct vhc_vdpa;
 
 /* ---- log ------------------------------------------------------------------------------------ */
 
@@ -121,6 +122,11 @@ struct vhc_server_opts {
 	uint16_t nr_vital_rings;
 	/** The application works the rings itself (vhc_queue_memory()): no bursts, no chains. */
 	bool raw_rings;
+	/**
+	 * Hardware that serves the rings: vhostcore_vdpa.h. Without a class; nr_rings 0 is as many
+	 * as it has, nr_vital_rings 0 the first pair of a network device and all of another.
+	 */
+	struct vhc_vdpa *vdpa;
 	bool no_reconnect;	/**< client role: connect once, do not try again */
 	const struct vhc_device_ops *ops; /**< may be NULL; copied */
 	void *ops_arg;
@@ -130,7 +136,7 @@ struct vhc_server_opts {
  * Create a server and its device; nothing is on the file system yet.
  *
  * @return 0; -EINVAL option out of range; -ENAMETOOLONG path; -ENOMEM; -ENOSYS kernel without
- *         membarrier(2).
+ *         membarrier(2); -EBUSY another server has the vDPA device, or what its driver says.
  */
 int vhc_server_create(const struct vhc_server_opts *opts, struct vhc_server **server);
 

@@ -42,9 +42,11 @@ struct vhc_message {
  * Tell the front-end that the configuration space changed (BACKEND_CONFIG_CHANGE_MSG).
  *
  * @param wait Until the front-end has acknowledged it, 5 s at most. Not on the control thread.
- * @return 0; -ENOTCONN no front-end, or none that listens (SET_BACKEND_REQ_FD); -EDEADLK @p wait on
- *         the control thread; -ETIMEDOUT; -EPROTO it refused; -EBUSY another call waits.
- * Context: any thread.
+ * @return 0; -ENOTCONN no front-end, or none that listens (SET_BACKEND_REQ_FD), or it went away
+ *         meanwhile; -ENOTSUP the protocol feature CONFIG was not agreed on, or for @p wait
+ *         REPLY_ACK; -EAGAIN it does not read what we send; -EDEADLK @p wait on the control thread
+ *         or in a callback; -ETIMEDOUT; -EPROTO it refused; -EBUSY another call waits.
+ * Context: any thread; waits for control, and with @p wait for the front-end.
  */
 int vhc_device_config_changed(struct vhc_device *dev, bool wait);
 
@@ -52,11 +54,13 @@ int vhc_device_config_changed(struct vhc_device *dev, bool wait);
  * Let the driver's kicks for a ring go to @p size bytes at @p offset of @p fd, which the front-end
  * maps into the guest (BACKEND_VRING_HOST_NOTIFIER_MSG). @p fd -1: to the kick descriptor again.
  *
- * Sent, not waited for: a refusal is logged. @p fd stays the caller's.
+ * Sent, not waited for: a refusal is logged. @p fd stays the caller's. Front-ends take a whole
+ * page, no more and no less, and forget it themselves when the ring stops.
  *
  * @return 0; -ENOTSUP HOST_NOTIFIER, BACKEND_SEND_FD or VERSION_1 was not agreed on; -ENOTCONN;
- *         -EINVAL no such ring.
- * Context: any thread.
+ *         -EINVAL no such ring; -EAGAIN the front-end does not read what we send, or has hundreds
+ *         of answers due; what sendmsg(2) says of @p fd.
+ * Context: any thread; waits for control.
  */
 int vhc_device_host_notifier(struct vhc_device *dev, uint16_t ring, int fd, uint64_t offset,
 			     uint64_t size);

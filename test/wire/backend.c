@@ -7,17 +7,28 @@
  * Trusts:  the test that started it; it ends when that one does (end of stdin) or after LIFETIME_S.
  * Runs on: the main thread; log lines and events come from the control thread, on stderr.
  *
- * usage: backend server|client:RINGS:PATH...
+ * usage: backend server|client|plain|vdpa:RINGS:PATH...
+ *
+ * The first two are network devices. A plain one has no class and works its rings itself, which
+ * means here that nobody does; a vdpa one has a vDPA device made of software.
  *
  * One line of JSON a question: "info PORT", "control PORT", "queue PORT RING",
- * "push PORT RING COUNT", "quit".
+ * "push PORT RING COUNT", "changed PORT WAIT", "notifier PORT RING SIZE", "quit".
+ * Of the dirty log: "log PORT", "mark PORT ADDRESS LENGTH", "used PORT RING OFFSET LENGTH".
+ * Of a vdpa port: "vdpa PORT", "stats PORT RING", "reset PORT RING", "fail PORT ERRNO".
  */
+#define _GNU_SOURCE 1	/* memfd_create() */
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "model/soft_vdpa.h"
+#include "vhostcore_memory.h"
+#include "vhostcore_message.h"
 #include "vhostcore_net.h"
 
 #define PORTS_MAX	16
@@ -25,8 +36,12 @@
 #define FRAME_LEN	60
 #define PUSH_MAX	256
 
+/* An MTU on which the callback waits for the front-end, which it must not. */
+#define MTU_THAT_WAITS	1234
+
 static struct vhc_server *servers[PORTS_MAX];
 static char names[PORTS_MAX][16];
+static struct soft_vdpa *vdpas[PORTS_MAX];
 static unsigned int nr_servers;
 
 /* ---- what the control thread says ----------------------------------------------------------- */
@@ -57,8 +72,10 @@ on_queue_changed(struct vhc_device *dev, uint16_t ring, bool usable, void *arg)
 static void
 on_mtu_changed(struct vhc_device *dev, uint16_t mtu, void *arg)
 {
-	(void)dev;
 	fprintf(stderr, "event %s mtu %u\n", (const char *)arg, mtu);
+	if (mtu == MTU_THAT_WAITS)
+		fprintf(stderr, "event %s waited %d\n", (const char *)arg,
+			vhc_device_config_changed(dev, true));
 }
 
 static const struct vhc_device_ops ops = {
@@ -85,6 +102,13 @@ static void
 print_number(const char *key, uint64_t value)
 {
 	printf("\"%s\":%" PRIu64 ",", key, value);
+}
+
+/* 0 or -errno of what the library was asked to do. */
+static void
+print_error_code(int rc)
+{
+	printf("\"rc\":%d,", rc);
 }
 
 static void
@@ -198,6 +222,99 @@ print_push(struct vhc_queue *q, unsigned int count)
 	print_number("pushed", vhc_net_push(q, packets, (uint16_t)count));
 }
 
+/* ---- requests of ours ----------------------------------------------------------------------- */
+
+/* A page of ours for the guest to kick; `size` 0: no longer. */
+static void
+print_notifier(struct vhc_device *dev, uint16_t ring, unsigned int size)
+{
+	int fd = size ? memfd_create("vhostx-test-notifier", MFD_CLOEXEC) : -1;
+	int rc = vhc_device_host_notifier(dev, ring, fd, 2 * size, size);
+
+	if (fd >= 0)
+		close(fd);
+	print_error_code(rc);
+}
+
+/* ---- the dirty log -------------------------------------------------------------------------- */
+
+static void
+print_log_place(struct vhc_device *dev)
+{
+	uint64_t size;
+	void *base;
+
+	print_error_code(vhc_device_log(dev, &base, &size));
+	print_number("size", size);
+	print_bool("mapped", base);
+}
+
+static void
+mark(struct vhc_device *dev, const char *line)
+{
+	uint64_t at = 0, len = 0;
+
+	sscanf(line, "%*s %*u %" SCNu64 " %" SCNu64, &at, &len);
+	vhc_device_log_write(dev, at, len);
+}
+
+static void
+mark_used(struct vhc_device *dev, uint16_t ring, const char *line)
+{
+	uint64_t offset = 0, len = 0;
+
+	sscanf(line, "%*s %*u %*u %" SCNu64 " %" SCNu64, &offset, &len);
+	vhc_device_log_used(dev, ring, offset, len);
+}
+
+/* ---- the vDPA device ------------------------------------------------------------------------ */
+
+static void
+print_vdpa(struct soft_vdpa *soft)
+{
+	struct soft_vdpa_seen seen;
+
+	soft_vdpa_look(soft, &seen);
+	print_number("conf", seen.nr_conf);
+	print_number("close", seen.nr_close);
+	print_number("state_changes", seen.nr_state_changes);
+	print_number("migrations", seen.nr_migrations);
+	print_number("features", seen.features);
+	print_number("rings_on", seen.rings_on);
+	print_error_code(seen.notify_rc);
+}
+
+static void
+print_stats(struct soft_vdpa *soft, uint16_t ring)
+{
+	struct vhc_vdpa *vdpa = soft_vdpa_device(soft);
+	struct vhc_vdpa_stat_name names[4];
+	struct vhc_vdpa_stat stats[4];
+	int nr = vhc_vdpa_stats_names(vdpa, names, 4);
+	int rc = vhc_vdpa_stats(vdpa, ring, stats, 4);
+
+	print_error_code(rc);
+	for (int i = 0; i < rc && i < nr; i++)
+		print_number(names[stats[i].id].name, stats[i].value);
+}
+
+/* False: there is no such question. */
+static bool
+answer_of_vdpa(struct soft_vdpa *soft, const char *verb, unsigned int number)
+{
+	if (!strcmp(verb, "vdpa"))
+		print_vdpa(soft);
+	else if (!strcmp(verb, "stats"))
+		print_stats(soft, (uint16_t)number);
+	else if (!strcmp(verb, "reset"))
+		print_error_code(vhc_vdpa_stats_reset(soft_vdpa_device(soft), (uint16_t)number));
+	else if (!strcmp(verb, "fail"))
+		soft_vdpa_refuse(soft, -(int)number);
+	else
+		return false;
+	return true;
+}
+
 /* ---- questions ------------------------------------------------------------------------------ */
 
 static void
@@ -220,7 +337,17 @@ answer(const char *line)
 		print_queue(q);
 	else if (!strcmp(verb, "push") && q)
 		print_push(q, count);
-	else
+	else if (!strcmp(verb, "changed") && dev)
+		print_error_code(vhc_device_config_changed(dev, ring));
+	else if (!strcmp(verb, "notifier") && dev)
+		print_notifier(dev, (uint16_t)ring, count);
+	else if (!strcmp(verb, "log") && dev)
+		print_log_place(dev);
+	else if (!strcmp(verb, "mark") && dev)
+		mark(dev, line);
+	else if (!strcmp(verb, "used") && dev)
+		mark_used(dev, (uint16_t)ring, line);
+	else if (!dev || !vdpas[port] || !answer_of_vdpa(vdpas[port], verb, ring))
 		print_text("error", "no such question, port or ring");
 	printf("\"ok\":true}\n");
 	fflush(stdout);
@@ -234,7 +361,6 @@ start_port(char *spec)
 	char role[8], path[128];
 	unsigned int nr_rings;
 	struct vhc_server_opts opts = {
-		.cls = vhc_net_class(),
 		.ops = &ops,
 		.path = path,
 	};
@@ -246,6 +372,13 @@ start_port(char *spec)
 	opts.name = opts.ops_arg = names[nr_servers];
 	opts.role = strcmp(role, "client") ? VHC_ROLE_SERVER : VHC_ROLE_CLIENT;
 	opts.nr_rings = (uint16_t)nr_rings;
+	opts.raw_rings = !strcmp(role, "plain");
+	if (!strcmp(role, "vdpa")) {
+		vdpas[nr_servers] = soft_vdpa_create(opts.name, opts.nr_rings);
+		opts.vdpa = vdpas[nr_servers] ? soft_vdpa_device(vdpas[nr_servers]) : NULL;
+	} else if (!opts.raw_rings) {
+		opts.cls = vhc_net_class();
+	}
 	rc = vhc_server_create(&opts, &servers[nr_servers]);
 	return rc ? rc : vhc_server_start(servers[nr_servers++]);
 }
@@ -268,7 +401,10 @@ main(int argc, char **argv)
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin) && strncmp(line, "quit", 4))
 		answer(line);
-	for (unsigned int i = 0; i < nr_servers; i++)
+	for (unsigned int i = 0; i < nr_servers; i++) {
 		vhc_server_destroy(servers[i]);
+		if (vdpas[i])
+			soft_vdpa_destroy(vdpas[i]);
+	}
 	return 0;
 }

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 # The ports of the process that all tests share; on OTHER a front-end stays attached.
-MAIN, OTHER, WIDE = range(3)
-NR_RINGS = {MAIN: 4, OTHER: 2, WIDE: 256}
+MAIN, OTHER, WIDE, PLAIN, VDPA = range(5)
+NR_RINGS = {MAIN: 4, OTHER: 2, WIDE: 256, PLAIN: 4, VDPA: 4}
+KIND = {PLAIN: "plain", VDPA: "vdpa"}
 
 ANSWER_SECONDS = 20
 POLL_SECONDS = 0.002
@@ -45,12 +46,19 @@ class BackEnd:
         return self._process.stdout.readline().decode().rstrip("\n")
 
     def ask(self, question: str) -> dict:
+        self.begin(question)
+        return self.finish(question)
+
+    def begin(self, question: str) -> None:
+        """Ask something that takes until the test has done more; finish() has the answer."""
         try:
             self._process.stdin.write(question.encode() + b"\n")
             self._process.stdin.flush()
-            line = self._read_line()
         except BrokenPipeError:
-            line = ""
+            pass  # finish() will tell
+
+    def finish(self, question: str) -> dict:
+        line = self._read_line()
         if not line:
             raise BackEndError(self.explain(f"ended instead of answering {question!r}"))
         answer = json.loads(line)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from backend import MAIN, NR_RINGS, OTHER, WIDE, BackEnd
+from backend import KIND, MAIN, NR_RINGS, OTHER, BackEnd
 from driver import MEMORY_NAME, Driver, proves_delivery
 from frontend import FrontEnd
 
@@ -47,7 +47,8 @@ class Bench:
 
     def start(self) -> None:
         self.generation += 1
-        ports = [f"server:{nr}:{self.path(port)}" for port, nr in NR_RINGS.items()]
+        ports = [f"{KIND.get(port, 'server')}:{nr}:{self.path(port)}"
+                 for port, nr in NR_RINGS.items()]
         self.back = BackEnd(backend_program(), self.folder / f"{self.generation}.log", *ports)
         self.bystander = Driver(FrontEnd.connect(self.path(OTHER))).start()
         self.nr_fds = self.back.nr_fds()
@@ -58,7 +59,7 @@ class Bench:
         return self.back.stop()
 
     def check_nothing_left(self) -> None:
-        for port in (MAIN, WIDE):
+        for port in set(NR_RINGS) - {OTHER}:
             self.back.wait_stage("listening", port)
         # The end of a connection is heard a moment before its descriptor is gone.
         deadline = time.monotonic() + 2

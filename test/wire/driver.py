@@ -23,7 +23,8 @@ PACKED_FRESH = 0x8000  # slot 0, wrap counter 1
 
 ALL_PROTOCOL = bits(Protocol.MQ, Protocol.RARP, Protocol.REPLY_ACK, Protocol.MTU,
                     Protocol.BACKEND_REQ, Protocol.CONFIG, Protocol.RESET_DEVICE,
-                    Protocol.CONFIGURE_MEM_SLOTS, Protocol.STATUS)
+                    Protocol.CONFIGURE_MEM_SLOTS, Protocol.STATUS, Protocol.BACKEND_SEND_FD,
+                    Protocol.HOST_NOTIFIER)
 NO_STATUS = ALL_PROTOCOL & ~bits(Protocol.STATUS)
 BASIC_FEATURES = bits(Feature.VERSION_1, Feature.PROTOCOL_FEATURES, Feature.MRG_RXBUF)
 READY = Status.ACKNOWLEDGE | Status.DRIVER | Status.FEATURES_OK | Status.DRIVER_OK
@@ -65,9 +66,9 @@ class Ring:
         self.avail_idx = 0
         self.buffer = 0
 
-    def addr(self, flags: int = 0) -> bytes:
+    def addr(self, flags: int = 0, log: int = 0) -> bytes:
         at = self.memory.user + self.at
-        return addr(self.index, at, at + USED_AT, at + AVAIL_AT, flags)
+        return addr(self.index, at, at + USED_AT, at + AVAIL_AT, flags, log)
 
     def clear(self) -> None:
         """As a driver leaves it that starts afresh."""

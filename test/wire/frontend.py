@@ -23,6 +23,8 @@ class Request(IntEnum):
     SET_OWNER = 3
     RESET_OWNER = 4
     SET_MEM_TABLE = 5
+    SET_LOG_BASE = 6
+    SET_LOG_FD = 7
     SET_VRING_NUM = 8
     SET_VRING_ADDR = 9
     SET_VRING_BASE = 10
@@ -47,15 +49,25 @@ class Request(IntEnum):
     GET_STATUS = 40
 
 
+class BackendRequest(IntEnum):
+    """Requests to us, on the channel that we give."""
+
+    CONFIG_CHANGE_MSG = 2
+    VRING_HOST_NOTIFIER_MSG = 3
+
+
 class Protocol(IntEnum):
     """Protocol feature bits."""
 
     MQ = 0
+    LOG_SHMFD = 1
     RARP = 2
     REPLY_ACK = 3
     MTU = 4
     BACKEND_REQ = 5
     CONFIG = 9
+    BACKEND_SEND_FD = 10
+    HOST_NOTIFIER = 11
     INBAND_NOTIFICATIONS = 14
     RESET_DEVICE = 13
     CONFIGURE_MEM_SLOTS = 15
@@ -77,12 +89,14 @@ class Feature(IntEnum):
     GUEST_ANNOUNCE = 21
     MQ = 22
     CTRL_MAC_ADDR = 23
+    LOG_ALL = 26
     INDIRECT_DESC = 28
     EVENT_IDX = 29
     PROTOCOL_FEATURES = 30
     VERSION_1 = 32
     RING_PACKED = 34
     IN_ORDER = 35
+    ACCESS_PLATFORM = 33
     RING_RESET = 40
     NOTIFICATION_DATA = 38
 
@@ -114,6 +128,10 @@ def state(ring: int, num: int = 0) -> bytes:
 
 def addr(ring: int, desc: int, used: int, avail: int, flags: int = 0, log: int = 0) -> bytes:
     return struct.pack("=IIQQQQ", ring, flags, desc, used, avail, log)
+
+
+def log_base(size: int, offset: int = 0) -> bytes:
+    return struct.pack("=QQ", size, offset)
 
 
 def region(guest: int, size: int, user: int, offset: int = 0) -> bytes:

@@ -34,16 +34,22 @@ vhc_gate_init(struct gate *g)
 }
 
 void
+vhc_gate_fence(void)
+{
+	int rc = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+
+	vhc_assert(rc == 0);	/* registered in vhc_gate_setup(); cannot fail after that */
+	(void)rc;
+}
+
+void
 vhc_gate_close(struct gate *g)
 {
 	if (g->closed)
 		return;
 	st_relaxed(&g->closed, 1);
 	/* [G] After this, a poller either sees `closed`, or its `inside` is visible to us. */
-	int rc = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-
-	vhc_assert(rc == 0);	/* registered in vhc_gate_setup(); cannot fail after that */
-	(void)rc;
+	vhc_gate_fence();
 	/* [L] The poller may share this core: yield rather than spin. */
 	while (ld_acquire(&g->inside))
 		sched_yield();

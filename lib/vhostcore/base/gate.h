@@ -56,6 +56,12 @@ void vhc_gate_close(struct gate *g);
 /* Hand the queue back to the poller. */
 void vhc_gate_open(struct gate *g);
 
+/*
+ * Every thread of the process has passed a full fence when this returns. What a thread did before
+ * it looked at something that the caller wrote before this is visible now, or it saw the new value.
+ */
+void vhc_gate_fence(void);
+
 /* Register for membarrier(2). Call once before the first gate is used. 0 or -errno. */
 int vhc_gate_setup(void) VHC_MUST_USE;
 

@@ -38,6 +38,7 @@
 #define add_then_fence(p, n) \
 	do { __atomic_fetch_add((p), (n), __ATOMIC_RELAXED); fence_full(); } while (0)
 #define exchange(p, v)		__atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
+#define or_release(p, bits)	((void)__atomic_fetch_or((p), (bits), __ATOMIC_RELEASE))
 #define sub_release(p, n)	((void)__atomic_fetch_sub((p), (n), __ATOMIC_RELEASE))
 
 #if defined(__x86_64__)

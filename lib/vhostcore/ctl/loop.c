@@ -129,6 +129,17 @@ vhc_loop_is_current(const struct loop *loop)
 	return pthread_equal(loop->thread, pthread_self());
 }
 
+bool
+vhc_loop_is_held(struct loop *loop)
+{
+	bool is_held;
+
+	pthread_mutex_lock(&loop->lock.mutex);
+	is_held = is_owner(&loop->lock);
+	pthread_mutex_unlock(&loop->lock.mutex);
+	return is_held;
+}
+
 /* ---- watches -------------------------------------------------------------------------------- */
 
 /* Twice as many slots, the new ones zeroed. */

@@ -36,6 +36,9 @@ void vhc_loop_unlock(struct loop *loop);
 /* The caller runs on the loop's thread, that is, within a handler. */
 bool vhc_loop_is_current(const struct loop *loop);
 
+/* The caller holds the lock: nothing else happens before it lets go. */
+bool vhc_loop_is_held(struct loop *loop);
+
 /*
  * Call `fn` whenever `fd` has one of `events` (EPOLLIN...; level-triggered). `*watch` gets an id,
  * never 0. Handlers may watch and unwatch whatever they like, themselves included; once

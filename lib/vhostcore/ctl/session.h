@@ -99,6 +99,10 @@ int vhc_on_get_max_mem_slots(struct vhc_device *dev, struct msg *msg, struct rep
 int vhc_on_add_mem_reg(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 int vhc_on_rem_mem_reg(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 
+/* dirty_log.c */
+int vhc_on_set_log_base(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+int vhc_on_set_log_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+
 /* vring.c */
 int vhc_on_set_vring_num(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 int vhc_on_set_vring_addr(struct vhc_device *dev, struct msg *msg, struct reply *reply);
@@ -122,5 +126,8 @@ int vhc_on_set_config(struct vhc_device *dev, struct msg *msg, struct reply *rep
 
 /* backend.c */
 int vhc_on_set_backend_req_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+
+/* Close the channel for our requests, if there is one; whoever waits for an answer hears of it. */
+void vhc_channel_destroy(struct vhc_device *dev);
 
 #endif

@@ -84,6 +84,8 @@ vhc_on_set_vring_addr(struct vhc_device *dev, struct msg *msg, struct reply *rep
 	claim->desc.v = raw->desc_user_addr;
 	claim->avail.v = raw->avail_user_addr;
 	claim->used.v = raw->used_user_addr;
+	q->is_logged = raw->flags & (1u << VHOST_VRING_F_LOG_BIT);
+	claim->log_guest = q->is_logged ? raw->log_guest_addr : 0;
 	q->has_addr = true;
 	q->obstacle[0] = '\0';
 	return 0;

@@ -160,6 +160,32 @@ vhc_map_user_span(const struct map *map, uva user, uint64_t len)
 	return (struct span){ NULL, 0 };
 }
 
+bool
+vhc_map_user_to_guest(const struct map *map, uva user, gpa *guest)
+{
+	for (unsigned int i = 0; map && i < map->nr; i++) {
+		const struct region_claim *claim = &map->slots[i].region->claim;
+
+		guest->v = claim->guest.v + (user.v - claim->user.v);
+		if (user.v - claim->user.v < claim->size)
+			return true;
+	}
+	return false;
+}
+
+bool
+vhc_map_host_to_guest(const struct map *map, const void *host, gpa *guest)
+{
+	for (unsigned int i = 0; map && i < map->nr; i++) {
+		const struct map_slot *slot = &map->slots[i];
+
+		guest->v = (uint64_t)(uintptr_t)host - slot->to_host;
+		if (guest->v - slot->guest < slot->size)
+			return true;
+	}
+	return false;
+}
+
 /* Index of the last slot that starts at or before the address, or -1. */
 static int
 slot_at_or_below(const struct map *map, uint64_t guest)

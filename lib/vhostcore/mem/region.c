@@ -57,8 +57,8 @@ check_file(const struct region_claim *claim, const struct stat *st, char *reason
 }
 
 /* mmap() of hugetlbfs wants offset and length in its own page size. */
-static uint64_t
-page_size_of(int fd)
+uint64_t
+vhc_region_page_size(int fd)
 {
 	struct statfs fs;
 
@@ -71,7 +71,7 @@ static int
 map_file(struct region *region, int fd, char *reason)
 {
 	const struct region_claim *claim = &region->claim;
-	uint64_t page = page_size_of(fd);
+	uint64_t page = vhc_region_page_size(fd);
 	uint64_t start = range_align_down(claim->file_offset, page);
 	uint64_t end = range_align_up(claim->file_offset + claim->size, page);
 

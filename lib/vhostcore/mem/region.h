@@ -34,6 +34,9 @@ struct region {
 	unsigned int refs;	/* maps that hold it */
 };
 
+/* Offsets and lengths of mappings of this file are multiples of it. */
+uint64_t vhc_region_page_size(int fd);
+
 /* Longest text vhc_region_map() writes. */
 #define REGION_REASON_LEN 256
 

@@ -20,6 +20,8 @@ enum vhost_user_request {
 	VHOST_USER_SET_OWNER = 3,
 	VHOST_USER_RESET_OWNER = 4,
 	VHOST_USER_SET_MEM_TABLE = 5,
+	VHOST_USER_SET_LOG_BASE = 6,
+	VHOST_USER_SET_LOG_FD = 7,
 	VHOST_USER_SET_VRING_NUM = 8,
 	VHOST_USER_SET_VRING_ADDR = 9,
 	VHOST_USER_SET_VRING_BASE = 10,
@@ -47,6 +49,12 @@ enum vhost_user_request {
 	VHOST_USER_REQUEST_MAX
 };
 
+/* Requests to the front-end, on the channel that it gave: numbers of their own. */
+enum vhost_user_backend_request {
+	VHOST_USER_BACKEND_CONFIG_CHANGE_MSG = 2,
+	VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG = 3,
+};
+
 /* Bits of GET_FEATURES/SET_FEATURES that belong to the transport. */
 #define VHOST_F_LOG_ALL_BIT			26
 #define VHOST_USER_F_PROTOCOL_FEATURES_BIT	30
@@ -59,6 +67,8 @@ enum vhost_user_request {
 #define VHOST_USER_PROTOCOL_F_MTU_BIT			4
 #define VHOST_USER_PROTOCOL_F_BACKEND_REQ_BIT		5
 #define VHOST_USER_PROTOCOL_F_CONFIG_BIT		9
+#define VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD_BIT	10
+#define VHOST_USER_PROTOCOL_F_HOST_NOTIFIER_BIT		11
 #define VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT	12
 #define VHOST_USER_PROTOCOL_F_RESET_DEVICE_BIT		13
 #define VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS_BIT	15
@@ -123,6 +133,12 @@ struct vhost_user_mem_reg {
 	struct vhost_user_region region;
 };
 
+/* Where in the file that comes with it the dirty log is. */
+struct vhost_user_log {
+	uint64_t size;
+	uint64_t offset;
+};
+
 /* `size` bytes follow, in both directions. */
 struct vhost_user_config {
 	uint32_t offset;
@@ -139,6 +155,13 @@ struct vhost_user_inflight {
 	uint16_t queue_size;
 };
 
+/* Where the driver's kicks for a ring go; the index has the NOFD bit beside it. */
+struct vhost_user_vring_area {
+	uint64_t u64;
+	uint64_t size;
+	uint64_t offset;
+};
+
 /* One payload, as large as the largest; which member holds is the request's business. */
 union vhost_user_payload {
 	uint64_t u64;
@@ -148,6 +171,7 @@ union vhost_user_payload {
 	struct vhost_user_mem_reg mem_reg;
 	struct vhost_user_config config;
 	struct vhost_user_inflight inflight;
+	struct vhost_user_log log;
 };
 
 static_assert(sizeof(struct vhost_user_header) == 12, "message header");
@@ -158,6 +182,8 @@ static_assert(sizeof(struct vhost_user_region) == 32, "memory region");
 static_assert(offsetof(struct vhost_user_mem_table, regions) == 8, "memory table");
 static_assert(sizeof(struct vhost_user_mem_reg) == 40, "single memory region");
 static_assert(sizeof(struct vhost_user_inflight) == 24, "in-flight file");
+static_assert(sizeof(struct vhost_user_log) == 16, "dirty log");
+static_assert(sizeof(struct vhost_user_vring_area) == 24, "host notifier area");
 static_assert(offsetof(struct vhost_user_config, bytes) == 12, "configuration space");
 
 #endif

@@ -100,6 +100,8 @@ static_assert(sizeof(struct virtq_event) == 4, "2.8.14");
 #define VIRTIO_F_RING_PACKED_BIT	34
 #define VIRTIO_F_IN_ORDER_BIT		35
 #define VIRTIO_F_ORDER_PLATFORM_BIT	36
+#define VIRTIO_F_NOTIFICATION_DATA_BIT	38
+#define VIRTIO_F_RING_RESET_BIT		40
 
 /* Device status byte (2.1) */
 #define VIRTIO_STATUS_ACKNOWLEDGE	1

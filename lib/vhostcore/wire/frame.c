@@ -51,8 +51,11 @@ vhc_msg_take_fd(struct msg *msg, unsigned int i)
 void
 vhc_frame_reader_reset(struct frame_reader *reader)
 {
+	bool of_replies = reader->of_replies;
+
 	vhc_msg_close_fds(&reader->msg);
 	memset(reader, 0, sizeof(*reader));
+	reader->of_replies = of_replies;
 }
 
 bool
@@ -67,13 +70,25 @@ is_complete(const struct frame_reader *reader)
 	return reader->nr_have >= HEADER_LEN && reader->nr_have - HEADER_LEN == reader->msg.size;
 }
 
+/* Requests to the front-end have numbers of their own, and their sender knows the names. */
+static const char *
+name_of(const struct frame_reader *reader, uint32_t request)
+{
+	return reader->of_replies ? "an answer" : vhc_schema_name(request);
+}
+
 /* The raw header is complete: judge it before a byte of payload is read. */
 static const char *
-check_header(const struct vhost_user_header *raw)
+check_header(const struct frame_reader *reader)
 {
+	const struct vhost_user_header *raw = &reader->raw_header;
+	bool is_reply = raw->flags & VHOST_USER_REPLY_MASK;
+
 	if ((raw->flags & VHOST_USER_VERSION_MASK) != VHOST_USER_VERSION)
 		return "the protocol version is not 1";
-	if (raw->flags & VHOST_USER_REPLY_MASK)
+	if (!is_reply && reader->of_replies)
+		return "it is not marked as a reply, and nothing else may come here";
+	if (is_reply && !reader->of_replies)
 		return "it is marked as a reply, and we asked nothing";
 	if (raw->size > sizeof(union vhost_user_payload))
 		return "its payload is larger than any we know";
@@ -111,7 +126,7 @@ no_bytes(struct frame_reader *reader, ssize_t n, char *reason)
 	if (n == 0 || n == -ECONNRESET)
 		return bad(reader, reason, "the connection ended %u bytes into %s", reader->nr_have,
 			   reader->nr_have < HEADER_LEN ? "a message" :
-			   vhc_schema_name(reader->msg.request));
+			   name_of(reader, reader->msg.request));
 	return bad(reader, reason, "cannot read from the socket: %s", strerror((int)-n));
 }
 
@@ -138,11 +153,11 @@ static int
 take_header(struct frame_reader *reader, char *reason)
 {
 	const struct vhost_user_header *raw = &reader->raw_header;
-	const char *why = check_header(raw);
+	const char *why = check_header(reader);
 
 	if (why) {
 		snprintf(reason, FRAME_REASON_LEN, "%s (%u), flags 0x%x, %u bytes of payload: %s",
-			 vhc_schema_name(raw->request), raw->request, raw->flags, raw->size, why);
+			 name_of(reader, raw->request), raw->request, raw->flags, raw->size, why);
 		return -EPROTO;
 	}
 	reader->msg.request = raw->request;
@@ -177,19 +192,41 @@ vhc_frame_read(struct frame_reader *reader, int sock, char *reason)
 	}
 }
 
+static int
+send_frame(int sock, const struct vhost_user_header *head, const void *payload, const int *fds,
+	   unsigned int nr_fds)
+{
+	struct vhost_user_header header = *head;
+	struct iovec parts[] = {
+		{ .iov_base = &header, .iov_len = sizeof(header) },
+		{ .iov_base = (void *)(uintptr_t)payload, .iov_len = header.size },
+	};
+
+	return vhc_sock_send(sock, parts, VHC_ARRAY_LEN(parts), fds, nr_fds);
+}
+
+int
+vhc_frame_request(int sock, uint32_t request, bool needs_reply, const void *payload, uint32_t size,
+		  const int *fds, unsigned int nr_fds)
+{
+	const struct vhost_user_header header = {
+		.request = request,
+		.flags = VHOST_USER_VERSION | (needs_reply ? VHOST_USER_NEED_REPLY_MASK : 0),
+		.size = size,
+	};
+
+	return send_frame(sock, &header, payload, fds, nr_fds);
+}
+
 int
 vhc_frame_reply(int sock, uint32_t request, const void *payload, uint32_t size, const int *fds,
 		unsigned int nr_fds)
 {
-	struct vhost_user_header header = {
+	const struct vhost_user_header header = {
 		.request = request,
 		.flags = VHOST_USER_VERSION | VHOST_USER_REPLY_MASK,
 		.size = size,
 	};
-	struct iovec parts[] = {
-		{ .iov_base = &header, .iov_len = sizeof(header) },
-		{ .iov_base = (void *)(uintptr_t)payload, .iov_len = size },
-	};
 
-	return vhc_sock_send(sock, parts, VHC_ARRAY_LEN(parts), fds, nr_fds);
+	return send_frame(sock, &header, payload, fds, nr_fds);
 }

@@ -33,13 +33,14 @@ void vhc_msg_close_fds(struct msg *msg);
 /* Take over descriptor `i`; -1 if there is none or it was taken before. */
 int vhc_msg_take_fd(struct msg *msg, unsigned int i);
 
-/* Puts one message after the other together as bytes arrive. Starts zeroed. */
+/* Puts one message after the other together as bytes arrive. Starts zeroed but for the last. */
 struct frame_reader {
 	struct msg msg;			/* complete after FRAME_READY, until the next read; what
 					 * the header says is in it as soon as that is here */
 	struct vhost_user_header raw_header;
 	uint32_t nr_have;		/* bytes of header and payload so far */
 	bool is_ready;
+	bool of_replies;		/* the peer answers us, and says nothing else */
 };
 
 enum frame_result {
@@ -60,6 +61,13 @@ bool vhc_frame_is_partial(const struct frame_reader *reader);
 
 /* Forget what was read and close its descriptors. */
 void vhc_frame_reader_reset(struct frame_reader *reader);
+
+/*
+ * Ask something. As vhc_frame_reply(), but what does not fit (-EAGAIN) leaves the connection as it
+ * was: a request is too short to go in parts.
+ */
+int vhc_frame_request(int sock, uint32_t request, bool needs_reply, const void *payload,
+		      uint32_t size, const int *fds, unsigned int nr_fds) VHC_MUST_USE;
 
 /*
  * Answer `request`. The descriptors stay the caller's. -EAGAIN: the peer does not read its replies;

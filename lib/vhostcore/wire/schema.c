@@ -24,6 +24,7 @@
 #define U64		.size = SIZE_EXACT, .bytes = sizeof(uint64_t)
 #define STATE		.size = SIZE_EXACT, .bytes = sizeof(struct vhost_vring_state)
 #define ADDR		.size = SIZE_EXACT, .bytes = sizeof(struct vhost_vring_addr)
+#define LOG		.size = SIZE_EXACT, .bytes = sizeof(struct vhost_user_log)
 #define MEM_REG		.size = SIZE_EXACT, .bytes = sizeof(struct vhost_user_mem_reg)
 #define MEM_TABLE	.size = SIZE_MEM_TABLE
 #define CONFIG		.size = SIZE_CONFIG
@@ -42,6 +43,8 @@ static const struct schema_entry table[VHOST_USER_REQUEST_MAX] = {
 	REQUEST(SET_OWNER, NOTHING, FDS_NONE, REPLY_ACK, ALWAYS, false),
 	REQUEST(RESET_OWNER, NOTHING, FDS_NONE, REPLY_ACK, ALWAYS, false),
 	REQUEST(SET_MEM_TABLE, MEM_TABLE, FDS_ONE_PER_REGION, REPLY_ACK, ALWAYS, false),
+	REQUEST(SET_LOG_BASE, LOG, FDS_ONE, REPLY_BODY, GATE(LOG_SHMFD), true),
+	REQUEST(SET_LOG_FD, NOTHING, FDS_ONE, REPLY_ACK, ALWAYS, false),
 	REQUEST(SET_VRING_NUM, STATE, FDS_NONE, REPLY_ACK, ALWAYS, false),
 	REQUEST(SET_VRING_ADDR, ADDR, FDS_NONE, REPLY_ACK, ALWAYS, false),
 	REQUEST(SET_VRING_BASE, STATE, FDS_NONE, REPLY_ACK, ALWAYS, false),

@@ -309,6 +309,73 @@ test_peer_who_does_not_read_replies_is_found_out(void)
 	close_pair();
 }
 
+/* ---- the other way: we ask ------------------------------------------------------------------ */
+
+static void
+test_only_replies_come_where_we_ask(void)
+{
+	uint64_t value = 7;
+
+	open_pair();
+	reader.of_replies = true;
+	for (uint32_t request = 0; request < 4; request++) {
+		peer_request(theirs, request, VHOST_USER_VERSION | VHOST_USER_REPLY_MASK, &value,
+			     sizeof(value), request);
+		CHECK_EQ(read_frame(), FRAME_READY);
+		CHECK_EQ(reader.msg.request, request);
+		CHECK_EQ(reader.msg.payload.u64, 7);
+		CHECK_EQ(reader.msg.nr_fds, request);
+	}
+	CHECK_EQ(read_frame(), FRAME_AGAIN);
+	peer_request(theirs, 2, VHOST_USER_VERSION, &value, sizeof(value), 0);
+	CHECK_EQ(read_frame(), FRAME_BAD);
+	CHECK_HAS(reason, "an answer (2), flags 0x1, 8 bytes of payload: it is not marked as a reply");
+	hang_up();
+	close_pair();
+	reader.of_replies = false;
+}
+
+static void
+test_a_request_of_ours(void)
+{
+	struct { struct vhost_user_header header; uint8_t payload[4]; } got;
+
+	open_pair();
+	for (int needs_reply = 0; needs_reply < 2; needs_reply++) {
+		CHECK_EQ(vhc_frame_request(ours, 3, needs_reply, "abcd", 4, NULL, 0), 0);
+		CHECK_EQ(recv(theirs, &got, sizeof(got), 0), sizeof(got));
+		CHECK_EQ(got.header.request, 3);
+		CHECK_EQ(got.header.flags, needs_reply ? 0x9 : 0x1);
+		CHECK_EQ(got.header.size, 4);
+		CHECK(memcmp(got.payload, "abcd", 4) == 0);
+	}
+	close_pair();
+}
+
+/* What does not fit leaves nothing behind: the stream goes on with the next whole message. */
+static void
+test_requests_do_not_go_in_parts(void)
+{
+	struct { struct vhost_user_header header; uint64_t number; } __attribute__((packed)) got;
+	uint64_t nr = 0;
+	int rc;
+
+	open_pair();
+	while ((rc = vhc_frame_request(ours, 2, true, &nr, sizeof(nr), NULL, 0)) == 0)
+		nr++;
+	CHECK_EQ(rc, -EAGAIN);
+	for (uint64_t i = 0; i < nr; i++) {
+		CHECK_EQ(recv(theirs, &got, sizeof(got), 0), sizeof(got));
+		CHECK_EQ(got.header.request, 2);
+		CHECK_EQ(got.number, i);
+	}
+	CHECK_EQ(recv(theirs, &got, sizeof(got), 0), -1);
+	CHECK_EQ(vhc_frame_request(ours, 2, true, &nr, sizeof(nr), NULL, 0), 0);
+	CHECK_EQ(recv(theirs, &got, sizeof(got), 0), sizeof(got));
+	CHECK_EQ(got.number, nr);
+	close_pair();
+}
+
 static const struct test tests[] = {
 	TEST(test_whole_message_with_descriptor),
 	TEST(test_byte_at_a_time),
@@ -325,6 +392,9 @@ static const struct test tests[] = {
 	TEST(test_reply_is_one_message_with_flags_5),
 	TEST(test_reply_carries_a_descriptor),
 	TEST(test_peer_who_does_not_read_replies_is_found_out),
+	TEST(test_only_replies_come_where_we_ask),
+	TEST(test_a_request_of_ours),
+	TEST(test_requests_do_not_go_in_parts),
 };
 
 int

@@ -24,6 +24,8 @@ static const struct {
 	{ 3, "SET_OWNER", 0, 0, false, -1 },
 	{ 4, "RESET_OWNER", 0, 0, false, -1 },
 	{ 5, "SET_MEM_TABLE", 8, 0, false, -1 },
+	{ 6, "SET_LOG_BASE", 16, 1, true, 1 },
+	{ 7, "SET_LOG_FD", 0, 1, false, -1 },
 	{ 8, "SET_VRING_NUM", 8, 0, false, -1 },
 	{ 9, "SET_VRING_ADDR", 40, 0, false, -1 },
 	{ 10, "SET_VRING_BASE", 8, 0, false, -1 },

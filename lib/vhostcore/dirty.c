@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dirty.c - what was written goes to the dirty log, if there is one.
+ *
+ * Knows:   what of a ring the device writes, and where the guest has it.
+ * Trusts:  nothing of the addresses: what lies outside the log is ignored.
+ * Runs on: any thread; the conclusions on the control thread, under the loop's lock.
+ */
+#include "device.h"
+
+#include <errno.h>
+
+#include "vhostcore_memory.h"
+
+/* ---- conclusions ---------------------------------------------------------------------------- */
+
+static bool
+is_logging(const struct vhc_device *dev)
+{
+	return dev->features & BIT64(VHOST_F_LOG_ALL_BIT);
+}
+
+void
+vhc_device_update_log(struct vhc_device *dev)
+{
+	vhc_dirty_log_set(&dev->dirty, is_logging(dev));
+}
+
+/* claim.log_guest is where a split ring's used part is; a packed one's event structure. */
+static uint64_t
+used_at(const struct vhc_queue *q, bool packed)
+{
+	gpa at = { q->claim.log_guest };
+
+	if (packed && !vhc_map_user_to_guest(q->dev->map, q->claim.desc, &at))
+		return QUEUE_NOT_LOGGED;
+	return at.v;
+}
+
+static uint64_t
+event_at(const struct vhc_queue *q, bool packed)
+{
+	return packed ? q->claim.log_guest :
+			q->claim.log_guest + offsetof(struct virtq_used, ring[q->claim.size]);
+}
+
+void
+vhc_queue_update_log(struct vhc_queue *q)
+{
+	bool packed = q->dev->features & BIT64(VIRTIO_F_RING_PACKED_BIT);
+	uint64_t used = q->is_logged ? used_at(q, packed) : QUEUE_NOT_LOGGED;
+	uint64_t event = q->is_logged ? event_at(q, packed) : QUEUE_NOT_LOGGED;
+
+	if (used == q->log_used_at && event == q->log_event_at)
+		return;
+	st_relaxed(&q->log_used_at, used);
+	st_relaxed(&q->log_event_at, event);
+	vhc_gate_fence();	/* [E] as in mem/dirty_log.c */
+}
+
+/* QEMU starts rings before it names the log, if the guest arrives while it is being moved again. */
+bool
+vhc_queue_awaits_log(const struct vhc_queue *q)
+{
+	return !q->running && q->is_logged && is_logging(q->dev) &&
+	       !vhc_dirty_log_map_of(&q->dev->dirty);
+}
+
+/* ---- marks ---------------------------------------------------------------------------------- */
+
+VHC_API void
+vhc_device_log_write(struct vhc_device *dev, uint64_t guest_addr, uint64_t len)
+{
+	struct dirty_map *log = dirty_log_hold(&dev->dirty);
+
+	if (!log)
+		return;
+	vhc_dirty_log_mark(log, (gpa){ guest_addr }, len);
+	dirty_log_release(log);
+}
+
+void
+vhc_device_log_host(struct vhc_device *dev, const struct map *map, const void *host, uint64_t len)
+{
+	struct dirty_map *log = dirty_log_hold(&dev->dirty);
+	gpa at;
+
+	if (!log)
+		return;
+	if (vhc_map_host_to_guest(map, host, &at))
+		vhc_dirty_log_mark(log, at, len);
+	dirty_log_release(log);
+}
+
+/* [E] Where to is read after the stores, like whether at all. */
+static void
+log_at(struct vhc_queue *q, const uint64_t *at, uint64_t offset, uint64_t len)
+{
+	struct dirty_map *log = dirty_log_hold(&q->dev->dirty);
+	uint64_t start;
+
+	if (!log)
+		return;
+	start = ld_relaxed(at);
+	if (start != QUEUE_NOT_LOGGED && offset <= UINT64_MAX - start)
+		vhc_dirty_log_mark(log, (gpa){ start + offset }, len);
+	dirty_log_release(log);
+}
+
+void
+vhc_queue_log_used(struct vhc_queue *q, uint64_t offset, uint64_t len)
+{
+	log_at(q, &q->log_used_at, offset, len);
+}
+
+void
+vhc_queue_log_event(struct vhc_queue *q)
+{
+	log_at(q, &q->log_event_at, 0,
+	       q->ring.kind == RING_PACKED ? sizeof(struct virtq_event) : sizeof(le16));
+}
+
+VHC_API void
+vhc_device_log_used(struct vhc_device *dev, uint16_t ring, uint64_t offset, uint64_t len)
+{
+	if (ring < dev->nr_rings)
+		vhc_queue_log_used(dev->queues[ring], offset, len);
+}
+
+VHC_API int
+vhc_device_log(struct vhc_device *dev, void **base, uint64_t *size)
+{
+	const struct dirty_map *map;
+
+	vhc_loop_lock(dev->loop);
+	map = vhc_dirty_log_map_of(&dev->dirty);
+	*base = map ? map->bits : NULL;
+	*size = map ? map->size : 0;
+	vhc_loop_unlock(dev->loop);
+	return map ? 0 : -ENOENT;
+}

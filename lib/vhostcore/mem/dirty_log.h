@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dirty_log.h - which pages of the guest we wrote, for a front-end that moves it elsewhere.
+ *
+ * Knows:   a bitmap in a file of the front-end's: one bit a page of 4 KiB, from guest address 0.
+ * Trusts:  nothing of size and offset; what lies outside the bitmap is ignored.
+ * Runs on: mapping and choosing on the control thread; holding and marking on any.
+ *
+ * Who writes guest memory marks it afterwards, before the front-end can learn of it:
+ *
+ *	log = dirty_log_hold(&dev->dirty);
+ *	if (log) {
+ *		vhc_dirty_log_mark(log, guest, len);
+ *		dirty_log_release(log);
+ *	}
+ *
+ * Nobody waits here but control, and that only for marks being made as it changes the bitmap.
+ * While nothing is logged all that costs one load.
+ */
+#ifndef VHC_MEM_DIRTY_LOG_H
+#define VHC_MEM_DIRTY_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../base/order.h"
+#include "addr.h"
+
+#define DIRTY_LOG_PAGE_BITS 12
+#define DIRTY_LOG_REASON_LEN 256
+
+/* A bitmap. */
+struct dirty_map {
+	uint8_t *bits;		/* NULL: there is none */
+	uint64_t size;		/* bytes */
+	void *mapping;		/* whole pages around it */
+	uint64_t mapping_len;
+	uint32_t nr_holders;
+};
+
+/* A device's: the bitmap in use, and room for the next one. Starts zeroed. */
+struct dirty_log {
+	struct dirty_map *active;	/* NULL: nothing is logged. Read by anyone */
+	struct dirty_map maps[2];
+	unsigned int newest;		/* which of them holds what SET_LOG_BASE said last */
+};
+
+/*
+ * Map `size` bytes at `offset` of a file as the new bitmap; what is logged goes there from now on
+ * if anything is. The old one is unmapped: no mark is being made there any more. The descriptor
+ * stays the caller's. On failure -errno, a sentence in `reason`, and the old one stays.
+ */
+int vhc_dirty_log_map(struct dirty_log *log, int fd, uint64_t size, uint64_t offset, char *reason)
+	VHC_MUST_USE;
+
+/* Nothing is logged any more, and nothing is mapped. */
+void vhc_dirty_log_unmap(struct dirty_log *log);
+
+/*
+ * Log from now on, if there is a bitmap; or do not. When this returns, every thread has passed a
+ * fence: what was written to guest memory without a mark is visible to the front-end.
+ */
+void vhc_dirty_log_set(struct dirty_log *log, bool on);
+
+/* The bitmap SET_LOG_BASE named, or NULL. */
+const struct dirty_map *vhc_dirty_log_map_of(const struct dirty_log *log);
+
+/* Mark the pages of [guest, guest + len). Every byte of the bitmap is changed in one access. */
+void vhc_dirty_log_mark(struct dirty_map *map, gpa guest, uint64_t len);
+
+static inline void
+dirty_log_release(struct dirty_map *map)
+{
+	sub_release(&map->nr_holders, 1);	/* [D] */
+}
+
+/*
+ * The bitmap, which stays mapped until it is released, only for moments; NULL: nothing is logged.
+ * After the stores to be marked: who finds nothing to do has made them before control told the
+ * front-end that all is logged [E].
+ */
+static inline struct dirty_map *
+dirty_log_hold(struct dirty_log *log)
+{
+	struct dirty_map *map;
+
+	fence_compiler();	/* [E] */
+	while ((map = ld_acquire(&log->active))) {
+		add_then_fence(&map->nr_holders, 1);
+		/* [D] Control chose another one before it saw us, or it will see us. */
+		if (ld_acquire(&log->active) == map)
+			return map;
+		dirty_log_release(map);
+	}
+	return NULL;
+}
+
+#endif
