@@ -70,6 +70,8 @@ struct vhc_device {
 
 	/* conclusions */
 	bool running;			/* what the application was told last */
+	int done_fd;			/* pollers tell that what they had is back; -1: none do */
+	uint64_t done_watch;
 	uint64_t settle_timer;		/* runs for a while after `running` became true */
 	enum vhc_stage stage;
 	char why[VHC_WHY_LEN];
@@ -163,6 +165,12 @@ void vhc_queue_destroy(struct vhc_queue *q);
 /* Run if everything is there, else do not. True if that changed. */
 bool vhc_queue_update(struct vhc_queue *q);
 
+/* Chains that the application has, of a ring that runs or ran. */
+uint32_t vhc_queue_nr_held(const struct vhc_queue *q);
+
+/* Stop as soon as they are back: at once, if it has none. True if anything changed. */
+bool vhc_queue_wind_down(struct vhc_queue *q);
+
 /* Stop, whatever is there. True if it was running. */
 bool vhc_queue_stop(struct vhc_queue *q);
 
@@ -171,6 +179,9 @@ void vhc_queue_remap(struct vhc_queue *q);
 
 /* Running, and open to its poller, or to an application that works it itself. */
 bool vhc_queue_is_open(const struct vhc_queue *q);
+
+/* ... and more than that: there may be something to take. */
+bool vhc_queue_is_usable(const struct vhc_queue *q);
 
 /* Open or close the gate accordingly, and note it. */
 void vhc_queue_settle(struct vhc_queue *q);

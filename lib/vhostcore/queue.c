@@ -54,6 +54,9 @@ vhc_queue_destroy(struct vhc_queue *q)
 	if (!q)
 		return;
 	vhc_queue_stop(q);
+	if (q->dev->cls->lends)
+		q->dev->cls->lends->fini(q);
+	vhc_inflight_destroy(q->inflight);
 	vhc_caller_forget(q);
 	vhc_region_end_loan(&q->loan);
 	vhc_queue_forget(q);
@@ -129,20 +132,34 @@ vhc_queue_is_open(const struct vhc_queue *q)
 	return q->running && !q->is_control && vhc_device_uses_ring(q->dev, q->index);
 }
 
+bool
+vhc_queue_is_usable(const struct vhc_queue *q)
+{
+	return vhc_queue_is_open(q) && !q->draining;
+}
+
 /* The poller's again, if it is to have it. */
 static void
 open_gate(struct vhc_queue *q)
 {
-	if (vhc_queue_is_open(q))
+	const struct vhc_class_lends *lends = q->dev->cls->lends;
+
+	if (!vhc_queue_is_open(q))
+		return;
+	vhc_gate_open(&q->gate);
+	while (lends && lends->is_behind(q)) {
+		queue_close(q);
+		lends->catch_up(q);
 		vhc_gate_open(&q->gate);
+	}
 }
 
 void
 vhc_queue_settle(struct vhc_queue *q)
 {
-	q->usable = vhc_queue_is_open(q);
-	if (q->usable)
-		vhc_gate_open(&q->gate);
+	q->usable = vhc_queue_is_usable(q);
+	if (vhc_queue_is_open(q))
+		open_gate(q);
 	else
 		queue_close(q);
 }
@@ -238,7 +255,9 @@ end_run(struct vhc_queue *q)
 	if (q->ring.is_raw && !q->base_is_said)
 		q->ring.avail = q->ring.used = vhc_raw_mark(&q->ring);
 	q->base = vhc_ring_base(&q->ring);
-	q->running = q->is_control = false;
+	q->running = q->is_control = q->draining = false;
+	if (q->dev->cls->lends)
+		q->dev->cls->lends->stop(q);
 }
 
 bool
@@ -250,6 +269,40 @@ vhc_queue_stop(struct vhc_queue *q)
 	end_run(q);
 	return true;
 }
+
+/* ---- what the application holds ------------------------------------------------------------- */
+
+uint32_t
+vhc_queue_nr_held(const struct vhc_queue *q)
+{
+	const struct vhc_class_lends *lends = q->dev->cls->lends;
+
+	return lends ? lends->nr_held(q) : 0;
+}
+
+static void
+set_draining(struct vhc_queue *q, bool on)
+{
+	queue_close(q);
+	q->draining = on;
+	q->dev->cls->lends->drain(q, on);
+	open_gate(q);
+}
+
+/* What comes back after we began to wait, the poller tells us of. */
+bool
+vhc_queue_wind_down(struct vhc_queue *q)
+{
+	bool began = false;
+
+	if (vhc_queue_nr_held(q) && !q->draining) {
+		set_draining(q, true);
+		began = true;
+	}
+	return (vhc_queue_nr_held(q) == 0 && vhc_queue_stop(q)) || began;
+}
+
+/* ---- running, continued --------------------------------------------------------------------- */
 
 bool
 vhc_queue_is_untouched(const struct vhc_queue *q)
@@ -271,9 +324,14 @@ vhc_queue_update(struct vhc_queue *q)
 			 " and the front-end has named no log (SET_LOG_BASE)");
 		return false;
 	}
-	if (wanted == q->running)
+	if (!wanted)
+		return q->running && vhc_queue_wind_down(q);
+	if (!q->running)
+		return vhc_queue_nr_held(q) == 0 && queue_start(q);
+	if (!q->draining)
 		return false;
-	return wanted ? queue_start(q) : vhc_queue_stop(q);
+	set_draining(q, false);
+	return true;
 }
 
 void
@@ -284,6 +342,8 @@ vhc_queue_remap(struct vhc_queue *q)
 	/* Bursts return 0 for as long as it takes to swap a few pointers, no longer. */
 	queue_close(q);
 	if (q->dev->map && !vhc_ring_translate(&q->ring, &q->claim, q->dev->map, q->obstacle)) {
+		if (q->dev->cls->lends)
+			q->dev->cls->lends->remap(q);
 		open_gate(q);
 		return;
 	}
@@ -393,7 +453,7 @@ vhc_queue_info(struct vhc_queue *q, struct vhc_queue_info *info)
 		.size = q->claim.size,
 		.started = q->started,
 		.enabled = q->enabled,
-		.running = q->is_control || vhc_queue_is_open(q),
+		.running = q->is_control || vhc_queue_is_usable(q),
 		.control = q->is_control,
 		.broken = q->running && ld_relaxed(&q->ring.broken),
 		.event_idx = q->running && q->ring.event_idx,

@@ -94,7 +94,7 @@ check_ring(struct vhc_device *dev, const struct schema_entry *entry, const struc
 					  "%s: ring %u is started; the front-end must stop "
 					  "it with GET_VRING_BASE first",
 					  entry->name, index);
-	return 0;
+	return rule == STOPPED_RING && dev->queues[index]->draining ? -EINPROGRESS : 0;
 }
 
 int

@@ -75,6 +75,8 @@ vhc_on_set_vring_addr(struct vhc_device *dev, struct msg *msg, struct reply *rep
 		return vhc_session_refuse(dev, -EINVAL,
 					  "SET_VRING_ADDR: ring %u: unknown flags 0x%x", q->index,
 					  raw->flags);
+	if (q->draining && !same)
+		return -EINPROGRESS;
 	if (q->running && !same)
 		return vhc_session_refuse(
 			dev, -EBUSY,
@@ -117,9 +119,11 @@ vhc_on_get_vring_base(struct vhc_device *dev, struct msg *msg, struct reply *rep
 {
 	struct vhc_queue *q = queue_by_state(dev, msg);
 
-	vhc_queue_stop(q);
 	vhc_queue_set_kick(q, -1);
 	q->started = false;
+	vhc_queue_wind_down(q);
+	if (q->running)
+		return -EINPROGRESS;	/* no request may be lost: see vhc_session_resume() */
 	q->has_addr = false;
 	q->obstacle[0] = '\0';
 	/* Who works the ring himself says where it stands when he hears of it. */
