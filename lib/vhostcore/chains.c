@@ -384,8 +384,9 @@ make_visible(struct chain_queue *cq, enum ring_kind kind)
 }
 
 /*
- * Write the entries of a list of chains and make them the driver's. Notes tell a batch that fills
- * the ring from none at all only by the wrap counter, which others do not look at: two batches then.
+ * Write the entries of a list of chains and make them the driver's. Where a packed ring is tracked,
+ * one after the other: were we to end in the middle of a batch, the entries behind its first one
+ * would stay, and look used to a driver that gets there before whoever comes after us.
  */
 static VHC_HOT void
 write_list(struct chain_queue *cq, struct chain_item *list, enum ring_kind kind)
@@ -394,7 +395,7 @@ write_list(struct chain_queue *cq, struct chain_item *list, enum ring_kind kind)
 	struct ring *r = &cq->core.ring;
 
 	for (struct chain_item *item = list; item; item = item->next) {
-		if (f && r->nr_staged && r->nr_staged + item->nr_slots >= r->size)
+		if (f && kind == RING_PACKED && r->nr_staged)
 			make_visible(cq, kind);
 		if (is_logging(cq))
 			log_written(cq, item);
