@@ -536,6 +536,9 @@ vhc_chains_catch_up(struct chain_queue *cq)
 	last->next = exchange(&cq->recycled, NULL);
 	(void)exchange(&cq->recycled, list);
 	st_release(&cq->nr_back_late, cq->nr_back_late + nr);
+	/* Who waits need not be who opens the gate just now. */
+	if (cq->is_awaited)
+		fd_signal(cq->core.dev->done_fd);
 }
 
 /* ---- bytes ---------------------------------------------------------------------------------- */

@@ -289,16 +289,17 @@ set_draining(struct vhc_queue *q, bool on)
 	open_gate(q);
 }
 
-/* What comes back after we began to wait, the poller tells us of. */
+/*
+ * How many are out is certain once none are handed out any more. What comes back after we began to
+ * wait, the poller tells us of.
+ */
 bool
 vhc_queue_wind_down(struct vhc_queue *q)
 {
-	bool began = false;
+	bool began = q->running && !q->draining && q->dev->cls->lends;
 
-	if (vhc_queue_nr_held(q) && !q->draining) {
+	if (began)
 		set_draining(q, true);
-		began = true;
-	}
 	return (vhc_queue_nr_held(q) == 0 && vhc_queue_stop(q)) || began;
 }
 

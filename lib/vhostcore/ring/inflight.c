@@ -318,8 +318,8 @@ packed_recover(struct inflight *f, struct ring *r, bool is_known)
 	nr_slots = packed_read_chains(f);
 	if (nr_slots > r->size)
 		return false;
-	/* Nobody has used this region yet, or the ring was stopped in good order since. */
-	if (!nr_slots && (!is_known || (f->used.idx == 0 && f->used.wrap)))
+	/* The ring was stopped in good order since, and is perhaps another one now. */
+	if (!nr_slots && !is_known)
 		f->used = r->used;
 	packed_free_rest(f);
 	r->used = f->used;
