@@ -48,7 +48,8 @@ HOMES = {
     r"\bVIRTIO_NET_": ["spec/virtio_net.h", "net/", "ctl/features.c"],
     r"\brte_": ["net/", "vhostcore_net.h"],
     r"\bmalloc\(|\bcalloc\(|\baligned_alloc\(": ["mem/", "ctl/", "device.c", "queue.c", "server.c",
-                                                  "vdpa.c", "hardware.c"],
+                                                  "vdpa.c", "hardware.c", "chains.c",
+                                                  "chains_class.c", "ring/inflight.c"],
 }
 
 

@@ -220,7 +220,7 @@ static const char usage[] =
 	"\n"
 	"Joins the virtual machines behind these vhost-user sockets as an Ethernet switch does.\n"
 	"\n"
-	"  --client   connect to the sockets, which the front-ends have made, instead of making them\n"
+	"  --client   connect to the sockets, which front-ends have made, instead of making them\n"
 	"  --help     say this\n"
 	"\n"
 	"QEMU:         -chardev socket,id=c0,path=SOCKET -netdev vhost-user,id=n0,chardev=c0\n"

@@ -134,6 +134,7 @@ item_is_taken(struct chain_queue *cq, struct chain_item *item, uint16_t entry)
 	item->memory = cq->memory;
 	st_release(&cq->memory->nr_taken, cq->memory->nr_taken + 1);
 	st_release(&cq->nr_taken, cq->nr_taken + 1);
+	cq->in_order = cq->core.ring.in_order;
 	if (cq->in_order)
 		chain_list_put(&cq->order, item);
 }
@@ -480,8 +481,8 @@ leave_late(struct chain_queue *cq, struct chain_item *list)
 }
 
 /*
- * [P] Either we see that control has opened the gate, or ended the ring, since we looked; or it sees
- * what we left, when it does so.
+ * [P] Either we see that control has opened the gate since, or ended the ring; or it sees, when it
+ * does so, what we left.
  */
 static VHC_COLD void
 publish_outside(struct chain_queue *cq, struct chain_item *list)

@@ -11,8 +11,8 @@
  * control changes memory, or stops the ring. So
  *
  *  - a chain counts on the memory it points to, which stays mapped until it is back;
- *  - what the poller cannot publish, because the gate is closed at that moment, it leaves in `late`,
- *    where control finds it when it opens the gate, or the poller itself the next time;
+ *  - what the poller cannot publish, because the gate is closed at that moment, it leaves in
+ *    `late`, where control finds it when it opens the gate, or the poller itself the next time;
  *  - control counts how many are out, and has the poller tell when it waits for that.
  */
 #ifndef VHC_CHAINS_H
@@ -60,6 +60,7 @@ struct chain_queue {
 	struct chain_item *free VHC_ALIGNED;
 	struct chain_list ready;	/* given, to be published */
 	struct chain_list order;	/* IN_ORDER: taken, oldest first */
+	bool in_order;			/* ... which holds for what is out now */
 	struct chain_item *made;	/* every one there is */
 	uint32_t nr_taken;		/* so far; these three are read by anyone */
 	uint32_t nr_given;
@@ -67,7 +68,6 @@ struct chain_queue {
 
 	/* owner: as core's first half */
 	struct chain_memory *memory;	/* of what is taken next */
-	bool in_order;
 	bool is_draining;		/* nothing more is taken */
 
 	/* between the two */
@@ -112,7 +112,7 @@ chain_nr_held(const struct chain_queue *cq)
 /* Choose the bursts of the ring's kind. */
 void vhc_chains_choose(struct chain_queue *cq);
 
-/* Control, with the gate closed: publish what the poller left, or drop it if the ring is stopped. */
+/* Control, with the gate closed: publish what the poller left, or drop it: the ring is over. */
 void vhc_chains_catch_up(struct chain_queue *cq);
 
 /* Control: forget every chain there is. */

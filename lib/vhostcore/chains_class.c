@@ -140,7 +140,6 @@ chain_queue_start(struct vhc_queue *q, uint64_t features)
 
 	(void)features;
 	q->burst = take_nothing;
-	cq->in_order = q->ring.in_order;
 	cq->is_draining = false;
 	if (!q->dev->raw_rings && use_map(cq, q->dev->map))
 		vhc_chains_choose(cq);

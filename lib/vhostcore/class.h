@@ -20,8 +20,8 @@ struct vhc_command {
 };
 
 /*
- * What a class whose queues hand out pieces of the guest's memory has to say: they outlive the gate.
- * All with the gate closed, except where it says otherwise.
+ * What a class has to say whose queues hand out pieces of the guest's memory: they outlive the
+ * gate. All with the gate closed, except where it says otherwise.
  */
 struct vhc_class_lends {
 	/* The ring goes on, with dev->map. */

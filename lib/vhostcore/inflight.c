@@ -3,7 +3,8 @@
  * inflight.c - in-flight notes for who works rings himself.
  *
  * Knows:   queues, ring/inflight.h.
- * Trusts:  the application to keep to the order that vhostcore_ring.h describes; numbers are judged.
+ * Trusts:  the application to keep to the order that vhostcore_ring.h describes; its numbers are
+ *          judged.
  * Runs on: the application's thread for the ring, between queue_changed(true) and (false).
  */
 #include "ring/inflight.h"

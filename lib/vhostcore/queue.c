@@ -194,7 +194,7 @@ start_tracking(struct vhc_queue *q)
 
 	if (rc) {
 		snprintf(q->obstacle, sizeof(q->obstacle), "%s", rc == -ENOMEM ? "out of memory" :
-			 "the file of SET_INFLIGHT_FD has no room for a ring of this size and kind");
+			 "the file of SET_INFLIGHT_FD has no room for a ring of this size or kind");
 		return false;
 	}
 	if (!q->inflight)

@@ -3,10 +3,10 @@
  * @file
  * vhostcore_ring.h - rings for who writes a device: requests as buffers, whatever the layout.
  *
- * A server without a class (vhc_server_opts.cls NULL) has queues of *chains*. A chain is one request
- * of the driver: bytes to read, then bytes to write. Take some, work on them for as long as you
- * like and in any order, give each back, publish. Split or packed ring, indirect tables, IN_ORDER,
- * EVENT_IDX, in-flight tracking and dirty logging happen inside.
+ * A server without a class (vhc_server_opts.cls NULL) has queues of *chains*. A chain is one
+ * request of the driver: bytes to read, then bytes to write. Take some, work on them for as long as
+ * you like and in any order, give each back, publish. Split or packed ring, indirect tables,
+ * IN_ORDER, EVENT_IDX, in-flight tracking and dirty logging happen inside.
  *
  *	while ((n = vhc_queue_take(q, chains, 32)) > 0) {
  *		for (i = 0; i < n; i++)
@@ -17,10 +17,13 @@
  * Contexts: take, give and publish belong to the queue's one polling thread, as bursts do. They
  * never block, and never log.
  *
- * A queue that stops - the driver resets it, the front-end goes away, memory is unplugged - gives
- * nothing more. Chains that were taken stay valid, memory included, until they are given back:
- * give and publish them as ever. A front-end that waits for the ring to stop is answered when the
- * last one is back; after one that vanished, the next cannot start the ring before.
+ * A queue that stops gives nothing more. Chains that were taken stay valid, memory included, until
+ * they are given back, or their server is destroyed: give and publish them as ever. While the
+ * front-end waits for the ring to stop (GET_VRING_BASE), or has only disabled it, the driver still
+ * gets them, and the front-end is answered when the last one is back. After a front-end that
+ * vanished, or a reset, they are dropped, and the ring does not start again before the last one is
+ * back; vhc_device_info.why says so. Dropped requests come again, marked as resubmitted, where the
+ * front-end tracks what is in flight.
  */
 #ifndef VHOSTCORE_RING_H
 #define VHOSTCORE_RING_H
@@ -43,7 +46,7 @@ struct vhc_chain {
 	uint32_t readable_len;		/**< bytes, all together */
 	uint32_t writable_len;
 	uint16_t id;			/**< of the chain in its ring */
-	bool is_resubmitted;		/**< a back-end before us took it and did not give it back */
+	bool is_resubmitted;		/**< an earlier back-end took it, and never gave it back */
 	void *user;			/**< the application's; NULL at first */
 };
 
@@ -120,7 +123,7 @@ int vhc_queue_set_base(struct vhc_queue *q, uint16_t avail, uint16_t used);
  */
 int vhc_queue_call(struct vhc_queue *q);
 
-/** Tell the front-end that this ring is beyond help (SET_VRING_ERR). @return 0; -ENODEV. Any thread. */
+/** Tell the front-end that a ring is beyond help. @return 0; -ENODEV it is stopped. Any thread. */
 int vhc_queue_signal_error(struct vhc_queue *q);
 
 /* ---- the in-flight region ------------------------------------------------------------------- */

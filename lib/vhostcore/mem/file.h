@@ -22,16 +22,16 @@ struct file_view {
 };
 
 /*
- * Map a piece; the descriptor stays the caller's. -EINVAL it is no file, or it ends before the piece
- * does; -EOVERFLOW the numbers make no sense; others of mmap(2). Where it can be, the file is sealed
- * so that it never becomes shorter.
+ * Map a piece; the descriptor stays the caller's. -EINVAL it is no file, or it ends before the
+ * piece does; -EOVERFLOW the numbers make no sense; others of mmap(2). Where it can be, the file is
+ * sealed so that it never becomes shorter.
  */
 int vhc_file_map(int fd, uint64_t offset, uint64_t len, struct file_view *view) VHC_MUST_USE;
 
 /* Does nothing if nothing is mapped. */
 void vhc_file_unmap(struct file_view *view);
 
-/* A file of `len` zeros without a place in any folder, which cannot change its size. 0 or -errno. */
+/* A file of `len` zeros that is in no folder and cannot change its size. 0 or -errno. */
 int vhc_file_create(const char *name, uint64_t len, int *fd) VHC_MUST_USE;
 
 #endif

@@ -271,7 +271,7 @@ packed_read_chain(struct inflight *f, uint16_t head)
 	return num;
 }
 
-/* All chains in flight. Returns how many slots of the ring they took; more than it has: nonsense. */
+/* All chains in flight. Returns how many slots of the ring they took: more than it has if none. */
 static uint32_t
 packed_read_chains(struct inflight *f)
 {

@@ -4,12 +4,12 @@
  *
  * Knows:   spec/inflight.h; in which order the notes must be written so that they tell the truth
  *          whenever this process ends.
- * Trusts:  nothing in the region: another process wrote it, and the front-end can at any time. It is
- *          read once, when the ring starts; afterwards our own books count and are only copied there.
+ * Trusts:  nothing in the region: another process wrote it, and the front-end can at any time. It
+ *          is read once, when the ring starts; then our own books count, and are copied there.
  * Runs on: who works the ring, inside its gate; create, destroy and recover on the control thread.
  *
- * Only the end of the process is provided for, not that of the machine: what was stored before it is
- * there afterwards. So order in the program is all the order that is needed.
+ * Only the end of the process is provided for, not that of the machine: what was stored before it
+ * is there afterwards. So order in the program is all the order that is needed.
  */
 #ifndef VHC_RING_INFLIGHT_H
 #define VHC_RING_INFLIGHT_H

@@ -76,7 +76,6 @@ chain_rig_prepare(struct chain_rig *rig)
 	rig->q->ring.call_fd = rig->call;
 	rig->memory = (struct chain_memory){ .map = rig->guest.map };
 	rig->cq->memory = &rig->memory;
-	rig->cq->in_order = claim.in_order;
 	CHECK_EQ(vhc_ring_translate(&rig->q->ring, &claim, rig->guest.map, reason), 0);
 	if (rig->region)
 		CHECK_EQ(vhc_inflight_create(claim.kind, rig->region, claim.size,

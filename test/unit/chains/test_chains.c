@@ -168,7 +168,7 @@ check_called(uint32_t nr_new)
 		driver_want_call_at(&rig.driver, driver_event_after(&rig.driver, 0));
 }
 
-/* What lies at the ends of memory must not meet what is allocated in turn: begin with nothing out. */
+/* What lies at the ends of memory must not meet what is allocated in turn: nothing is out yet. */
 static void
 round_trips(void)
 {

@@ -3,8 +3,8 @@
  * test_crash.c - a back-end ends between any two of its stores, and the next one goes on.
  *
  * The library's own code is compiled in here once more, with stores that count themselves and end
- * the back-end at a number that is given: everything it knew is forgotten, what it had stored in the
- * ring and the in-flight region stays. Then, whatever the number:
+ * the back-end at a number that is given: everything it knew is forgotten, what it had stored in
+ * the ring and the in-flight region stays. Then, whatever the number:
  *
  *  - what the driver has not got back is done again, once: nothing is lost, nothing comes twice;
  *  - what had been taken comes first and says so, in the order in which it was taken;

@@ -101,7 +101,7 @@ test_packed(void)
 	tell_all(&conf, false);
 }
 
-/* A driver that offers again what it has not got back cannot have us hold more than the ring has. */
+/* A driver that offers again what it has not got back cannot have us hold ever more. */
 static void
 test_more_than_the_ring_holds(void)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * test_race.c - a poller takes, gives and publishes while control remaps, stops and starts the ring,
- * and the front-end goes and comes back: no request is lost, none comes back twice, nobody hangs.
+ * test_race.c - a poller takes, gives and publishes while control remaps, stops and starts the
+ * ring, and the front-end goes and comes back: no request is lost, none comes back twice, nobody
+ * hangs.
  */
 #define _GNU_SOURCE 1
 

@@ -311,7 +311,9 @@ spoil_some_bytes(void)
 		uint32_t at = random_below((uint32_t)rig.region_len);
 
 		/* Small numbers look plausible. */
-		rig.region[at] = (uint8_t)(random_below(2) ? random_below(SIZE + 2) : random_next());
+		rig.region[at] = (uint8_t)random_next();
+		if (random_below(2))
+			rig.region[at] = (uint8_t)random_below(SIZE + 2);
 	}
 }
 
