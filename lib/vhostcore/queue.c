@@ -114,11 +114,15 @@ static bool
 apply_kicks(struct vhc_queue *q)
 {
 	struct epoll_event edges[2];	/* kick_fd and wake_fd, no others */
+	bool has_work;
 
 	/* Forget the kicks so far: what they were for is there to be seen below. */
 	if (q->wants_kicks && q->poll_fd >= 0)
 		epoll_wait(q->poll_fd, edges, VHC_ARRAY_LEN(edges), 0);
-	if (!(q->ring.is_raw ? vhc_raw_kicks : ring_kicks)(&q->ring, q->wants_kicks))
+	has_work = (q->ring.is_raw ? vhc_raw_kicks : ring_kicks)(&q->ring, q->wants_kicks);
+	if (!q->ring.is_raw)
+		vhc_queue_log_event(q);
+	if (!has_work)
 		return false;
 	vhc_queue_wake(q);
 	return true;

@@ -355,12 +355,54 @@ test_dropped_when_it_is_over(void)
 	chain_rig_close(&rig);
 }
 
+/* ---- what a migration must move ------------------------------------------------------------- */
+
+static uint8_t dirty_bits[(GUEST_FAR_END_AT >> DIRTY_LOG_PAGE_BITS) / 8];
+
+static bool
+is_dirty(uint64_t at)
+{
+	uint64_t page = at >> DIRTY_LOG_PAGE_BITS;
+
+	return dirty_bits[page / 8] >> page % 8 & 1;
+}
+
+/* Pages that were written, those the ring's used part is in, and no others. */
+static void
+test_what_is_written_is_logged(void)
+{
+	const uint64_t at = GUEST_BUFFERS_AT, page = UINT64_C(1) << DIRTY_LOG_PAGE_BITS;
+	const struct piece pieces[] = { { at, 8, false }, { at + page, 100, true },
+					{ at + 3 * page, 2 * (uint32_t)page, true } };
+	struct dirty_map map = { .bits = dirty_bits, .size = sizeof(dirty_bits) };
+	struct vhc_chain *chain;
+	struct used_entry used;
+
+	chain_rig_open(&rig, &conf, with_indirect, is_tracked);
+	memset(dirty_bits, 0, sizeof(dirty_bits));
+	rig.device.dirty.active = &map;
+	rig.q->log_used_at = conf.kind == RING_PACKED ? rig.driver.desc_at : rig.driver.used_at;
+	driver_post(&rig.driver, pieces, 3);
+	driver_publish(&rig.driver);
+	CHECK_EQ(vhc_queue_take(rig.q, &chain, 1), 1);
+	CHECK(!is_dirty(rig.q->log_used_at));
+	vhc_queue_give(rig.q, chain, 100 + 1 + (uint32_t)page);
+	vhc_queue_publish(rig.q);
+	CHECK(driver_collect(&rig.driver, &used));
+	CHECK(is_dirty(rig.q->log_used_at));
+	CHECK(!is_dirty(at) && is_dirty(at + page) && !is_dirty(at + 2 * page));
+	CHECK(is_dirty(at + 3 * page) && is_dirty(at + 4 * page) && !is_dirty(at + 5 * page));
+	rig.device.dirty.active = NULL;
+	chain_rig_close(&rig);
+}
+
 static const struct test tests[] = {
 	TEST(test_random_chains),
 	TEST(test_early_answers_wait_only_in_order),
 	TEST(test_chains_are_used_again),
 	TEST(test_published_behind_a_closed_gate),
 	TEST(test_dropped_when_it_is_over),
+	TEST(test_what_is_written_is_logged),
 };
 
 /* Arguments say what kind of ring; VHOSTX_SEED draws other chains. */
