@@ -29,10 +29,12 @@ ROOMS = {
 FRONT_DOOR_FILES = {
     "base": {"vhostcore.h"},  # the log levels of the public interface
     "ring": {"vhostcore.h", "vhostcore_notify.h"},  # names of faults, what to watch: public
-    "ctl": {"device.h"},
+    "ctl": {"device.h", "vhostcore_loop.h", "vhostcore_message.h"},
     "net": {"class.h", "queue.h", "vhostcore_net.h"},
 }
-PUBLIC_HEADERS = {"vhostcore.h", "vhostcore_net.h", "vhostcore_notify.h"}
+PUBLIC_HEADERS = {"vhostcore.h", "vhostcore_features.h", "vhostcore_loop.h", "vhostcore_memory.h",
+                  "vhostcore_message.h", "vhostcore_net.h", "vhostcore_notify.h",
+                  "vhostcore_ring.h", "vhostcore_vdpa.h"}
 
 # A line that says this ... may be in these files only, or below these folders.
 HOMES = {
@@ -41,7 +43,8 @@ HOMES = {
     r"\b(mmap|munmap)\(": ["mem/region.c"],
     r"\b(recvmsg|sendmsg|accept4)\(|\bCMSG_": ["wire/sock.c"],
     r"\bg_\w+->": ["ring/", "mem/guest.h", "queue.c"],
-    r"\bVHOST_USER_": ["spec/vhost_user.h", "wire/", "ctl/", "device.c", "device.h", "names.c"],
+    r"\bVHOST_USER_": ["spec/vhost_user.h", "wire/", "ctl/", "device.c", "device.h", "names.c",
+                        "offer.c"],
     r"\bVIRTIO_NET_": ["spec/virtio_net.h", "net/", "ctl/features.c"],
     r"\brte_": ["net/", "vhostcore_net.h"],
     r"\bmalloc\(|\bcalloc\(|\baligned_alloc\(": ["mem/", "ctl/", "device.c", "queue.c", "server.c"],

@@ -23,7 +23,9 @@ struct vhc_class {
 	const char *name;
 	size_t queue_len; /* of the class's queue struct, which begins with struct vhc_queue */
 	size_t state_len; /* of what the class keeps of a driver; zero when another one begins */
-	uint16_t nr_vital_rings; /* rings 0...n-1 must run before the device does */
+	/* Rings 0...n-1 must run before the device does; 0: all that the front-end set up. */
+	uint16_t nr_vital_rings;
+	bool posts_at_start;	/* a driver that is up has made buffers available */
 
 	/* Virtio feature bits a device with so many data rings offers, transport bits aside. */
 	uint64_t (*features)(uint16_t nr_rings);
@@ -60,6 +62,9 @@ struct vhc_class {
 	/* The configuration space, into 256 zeros. `mtu` is 0 if none was announced. */
 	void (*config)(const void *state, uint16_t nr_rings, uint16_t mtu, uint8_t *bytes);
 };
+
+/* Chains for who makes a device of his own (chains.c); what servers without a class have. */
+extern const struct vhc_class vhc_chain_class;
 
 /* A copy of what the class keeps of the driver. Any thread. */
 void vhc_class_state(struct vhc_device *dev, void *copy);

@@ -17,13 +17,7 @@
 #include "base/log.h"
 #include "ctl/session.h"
 #include "server.h"
-
-/* Bits the ring and the transport take care of, whatever the class. */
-#define TRANSPORT_FEATURES \
-	(BIT64(VIRTIO_F_VERSION_1_BIT) | BIT64(VIRTIO_F_ANY_LAYOUT_BIT) | \
-	 BIT64(VIRTIO_F_INDIRECT_DESC_BIT) | BIT64(VIRTIO_F_EVENT_IDX_BIT) | \
-	 BIT64(VIRTIO_F_RING_PACKED_BIT) | BIT64(VIRTIO_F_IN_ORDER_BIT) | \
-	 BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT))
+#include "vhostcore_features.h"
 
 #define DEVICE_SETTLE_MS 3000
 
@@ -31,7 +25,8 @@
 static bool
 has_room_for_control(const struct vhc_server_opts *opts)
 {
-	return opts->cls->control_ring && opts->nr_rings <= VHOST_USER_VRING_IDX_MASK;
+	return opts->cls && opts->cls->control_ring &&
+	       opts->nr_rings <= VHOST_USER_VRING_IDX_MASK;
 }
 
 static int
@@ -62,7 +57,7 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 	snprintf(dev->name, sizeof(dev->name), "%s", opts->name);
 	snprintf(dev->path, sizeof(dev->path), "%s", opts->path);
 	dev->role = opts->role;
-	dev->cls = opts->cls;
+	dev->cls = opts->cls ? opts->cls : &vhc_chain_class;
 	dev->server = server;
 	dev->loop = loop;
 	if (opts->ops)
@@ -70,8 +65,14 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 	dev->ops_arg = opts->ops_arg;
 	dev->nr_data_rings = opts->nr_rings;
 	dev->nr_rings = opts->nr_rings + has_room_for_control(opts);
-	dev->offered = opts->cls->features(opts->nr_rings) | TRANSPORT_FEATURES;
-	dev->offered &= ~opts->features_off;
+	dev->offerable = vhc_class_features(opts->cls, opts->nr_rings) | opts->features_on;
+	dev->offered = dev->offerable & ~opts->features_off;
+	dev->protocol_offered = DEVICE_PROTOCOL_FEATURES;
+	if (dev->ops.config_get)
+		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_CONFIG_BIT);
+	dev->nr_vital_rings = opts->nr_vital_rings ? opts->nr_vital_rings :
+						     dev->cls->nr_vital_rings;
+	dev->raw_rings = opts->raw_rings;
 	dev->backend_fd = -1;
 	rc = create_queues(dev);
 	if (rc) {
@@ -106,6 +107,8 @@ vhc_device_attach(struct vhc_device *dev, int sock, pid_t peer)
 	dev->peer = peer;
 	dev->last_refusal[0] = '\0';
 	vhc_device_explain(dev);
+	if (dev->ops.connected)
+		dev->ops.connected(dev, true, dev->ops_arg);
 	return 0;
 }
 
@@ -155,13 +158,25 @@ watch_settling(struct vhc_device *dev)
 		log_err(dev->name, "out of memory: cannot watch over the guest's start");
 }
 
+/* Every ring it needs runs, and there is one at least. */
+static bool
+is_complete(const struct vhc_device *dev)
+{
+	bool any = false;
+
+	for (uint16_t i = 0; i < dev->nr_data_rings; i++) {
+		if (vhc_device_needs_ring(dev, i) && !dev->queues[i]->running)
+			return false;
+		any = any || dev->queues[i]->running;
+	}
+	return any;
+}
+
 static void
 tell_device(struct vhc_device *dev)
 {
-	bool running = true;
+	bool running = is_complete(dev);
 
-	for (uint16_t i = 0; i < dev->cls->nr_vital_rings; i++)
-		running = running && dev->queues[i]->running;
 	if (running == dev->running)
 		return;
 	dev->running = running;
@@ -178,13 +193,19 @@ vhc_device_refused(struct vhc_device *dev, const char *reason)
 	snprintf(dev->last_refusal, sizeof(dev->last_refusal), "%s", reason);
 }
 
+static void
+tell(struct vhc_device *dev)
+{
+	tell_queues(dev);
+	tell_device(dev);
+}
+
 void
 vhc_device_update(struct vhc_device *dev)
 {
 	for (uint16_t i = 0; i < dev->nr_rings; i++)
 		vhc_queue_update(dev->queues[i]);
-	tell_queues(dev);
-	tell_device(dev);
+	tell(dev);
 	vhc_device_explain(dev);
 }
 
@@ -219,6 +240,8 @@ vhc_device_detach(struct vhc_device *dev, const char *reason)
 	vhc_session_destroy(dev->session);
 	dev->session = NULL;
 	vhc_device_reset(dev);
+	/* Who works rings himself must know before their memory goes. */
+	tell(dev);
 	for (uint16_t i = 0; i < dev->nr_rings; i++)
 		vhc_queue_close_fds(dev->queues[i]);
 	vhc_device_set_map(dev, NULL);
@@ -228,6 +251,8 @@ vhc_device_detach(struct vhc_device *dev, const char *reason)
 	dev->peer = 0;
 	fd_close(&dev->backend_fd);
 	vhc_device_update(dev);
+	if (dev->ops.connected)
+		dev->ops.connected(dev, false, dev->ops_arg);
 	vhc_server_detached(dev->server);
 }
 
@@ -263,6 +288,16 @@ vhc_device_uses_ring(const struct vhc_device *dev, uint16_t index)
 	if (control == VHC_NO_RING || !dev->queues[control]->running)
 		return true;
 	return dev->cls->ring_in_use(dev->state, index);
+}
+
+bool
+vhc_device_needs_ring(const struct vhc_device *dev, uint16_t index)
+{
+	const struct vhc_queue *q = dev->queues[index];
+
+	if (dev->nr_vital_rings)
+		return index < dev->nr_vital_rings;
+	return q->has_addr || q->started;
 }
 
 bool
@@ -312,7 +347,12 @@ vhc_device_set_map(struct vhc_device *dev, struct map *map)
 
 	dev->map = map;
 	for (uint16_t i = 0; i < dev->nr_rings; i++)
-		vhc_queue_remap(dev->queues[i]);
+		if (dev->raw_rings)
+			vhc_queue_stop(dev->queues[i]);	/* update starts it again */
+		else
+			vhc_queue_remap(dev->queues[i]);
+	/* Rings that lost their memory, or whose user knows the old table, are let go of now. */
+	tell(dev);
 	vhc_map_unref(old);	/* no burst is on it any more */
 }
 

@@ -32,7 +32,11 @@ struct vhc_device {
 	struct loop *loop;
 	struct vhc_device_ops ops;
 	void *ops_arg;
-	uint64_t offered;		/* virtio feature bits, transport bits included */
+	uint64_t offerable;		/* virtio feature bits, transport bits included ... */
+	uint64_t offered;		/* ... and those of them that front-ends are offered */
+	uint64_t protocol_offered;
+	uint16_t nr_vital_rings;	/* as in struct vhc_class */
+	bool raw_rings;			/* the application works them itself */
 	uint16_t nr_data_rings;
 	uint16_t nr_rings;		/* and perhaps one for commands behind them */
 	struct vhc_queue **queues;
@@ -67,6 +71,13 @@ struct vhc_device {
 	 BIT64(VHOST_USER_PROTOCOL_F_RESET_DEVICE_BIT) | \
 	 BIT64(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS_BIT) | \
 	 BIT64(VHOST_USER_PROTOCOL_F_STATUS_BIT))
+
+/* Bits the ring and the transport take care of, whatever the class. */
+#define DEVICE_TRANSPORT_FEATURES \
+	(BIT64(VIRTIO_F_VERSION_1_BIT) | BIT64(VIRTIO_F_ANY_LAYOUT_BIT) | \
+	 BIT64(VIRTIO_F_INDIRECT_DESC_BIT) | BIT64(VIRTIO_F_EVENT_IDX_BIT) | \
+	 BIT64(VIRTIO_F_RING_PACKED_BIT) | BIT64(VIRTIO_F_IN_ORDER_BIT) | \
+	 BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT))
 
 int vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 		      struct loop *loop, struct vhc_device **dev) VHC_MUST_USE;
@@ -113,6 +124,9 @@ bool vhc_device_has_ring(const struct vhc_device *dev, uint32_t index);
 /* Does the driver use this data ring? All of them, unless it commanded otherwise. */
 bool vhc_device_uses_ring(const struct vhc_device *dev, uint16_t index);
 
+/* Must this data ring run before the device does? */
+bool vhc_device_needs_ring(const struct vhc_device *dev, uint16_t index);
+
 /* Is the driver ready, as far as the front-end tells us? */
 bool vhc_device_driver_ready(const struct vhc_device *dev);
 
@@ -133,7 +147,7 @@ bool vhc_queue_stop(struct vhc_queue *q);
 /* Switch to the device's new map. A queue whose ring is not in it stops. */
 void vhc_queue_remap(struct vhc_queue *q);
 
-/* Running, and open to its poller. */
+/* Running, and open to its poller, or to an application that works it itself. */
 bool vhc_queue_is_open(const struct vhc_queue *q);
 
 /* Open or close the gate accordingly, and note it. */

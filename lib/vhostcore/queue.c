@@ -22,6 +22,7 @@
 #include "control.h"
 #include "ctl/relay.h"
 #include "device.h"
+#include "ring/raw.h"
 #include "ring/verbs.h"
 
 int
@@ -112,7 +113,7 @@ apply_kicks(struct vhc_queue *q)
 	/* Forget the kicks so far: what they were for is there to be seen below. */
 	if (q->wants_kicks && q->poll_fd >= 0)
 		epoll_wait(q->poll_fd, edges, VHC_ARRAY_LEN(edges), 0);
-	if (!ring_kicks(&q->ring, q->wants_kicks))
+	if (!(q->ring.is_raw ? vhc_raw_kicks : ring_kicks)(&q->ring, q->wants_kicks))
 		return false;
 	vhc_queue_wake(q);
 	return true;
@@ -172,6 +173,7 @@ queue_start(struct vhc_queue *q)
 	q->claim.event_idx = dev->features & BIT64(VIRTIO_F_EVENT_IDX_BIT);
 	q->claim.indirect = dev->features & BIT64(VIRTIO_F_INDIRECT_DESC_BIT);
 	q->claim.in_order = dev->features & BIT64(VIRTIO_F_IN_ORDER_BIT);
+	q->claim.is_raw = dev->raw_rings;
 	q->is_control = vhc_device_control_ring(dev) == q->index;
 	if (!base_fits(q))
 		return false;
@@ -184,6 +186,7 @@ queue_start(struct vhc_queue *q)
 			 "ring %u: the front-end said to go on at 0x%x, the ring itself says 0x%x",
 			 q->index, q->base, vhc_ring_base(&q->ring));
 	q->running = true;
+	q->base_is_said = false;
 	if (q->is_control) {
 		vhc_control_watch(q);
 	} else {
@@ -204,6 +207,8 @@ end_run(struct vhc_queue *q)
 {
 	vhc_caller_flush(q);
 	vhc_control_unwatch(q);
+	if (q->ring.is_raw && !q->base_is_said)
+		q->ring.avail = q->ring.used = vhc_raw_mark(&q->ring);
 	q->base = vhc_ring_base(&q->ring);
 	q->running = q->is_control = false;
 }

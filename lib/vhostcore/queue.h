@@ -50,6 +50,7 @@ struct vhc_queue {
 	bool is_control;	/* of a running ring: it carries commands, the gate stays closed */
 	bool usable;		/* what the application was told last */
 	uint32_t base;		/* where to go on, while not running; as in SET_VRING_BASE */
+	bool base_is_said;	/* of a raw ring: the application said where it stands */
 	int kick_fd;
 	int call_fd;
 	struct relay *call_relay; /* NULL: call_fd is the front-end's own */

@@ -35,6 +35,7 @@ struct vhc_server {
 	struct connector connector;
 	bool is_started;
 	bool is_ending;			/* being destroyed: no new connections */
+	bool no_reconnect;
 	struct log_limit refusals;
 	char why[VHC_WHY_LEN];
 };
@@ -92,7 +93,11 @@ static const struct endpoint_ops endpoint_ops = {
 void
 vhc_server_detached(struct vhc_server *server)
 {
-	if (server->role == VHC_ROLE_CLIENT && !server->is_ending)
+	if (server->role != VHC_ROLE_CLIENT || server->is_ending)
+		return;
+	if (server->no_reconnect)
+		on_explain("the connection ended, and no other was to be made", server);
+	else
 		vhc_connector_reconnect(&server->connector);
 }
 
@@ -125,8 +130,10 @@ check_opts(const struct vhc_server_opts *opts)
 		return refuse_option(opts, -EINVAL, "the role is neither server nor client");
 	if (opts->nr_rings < 1 || opts->nr_rings > RINGS_MAX)
 		return refuse_option(opts, -EINVAL, "the number of rings must be 1 to 256");
-	if (!opts->cls)
-		return refuse_option(opts, -EINVAL, "the device class is missing");
+	if (opts->nr_vital_rings > opts->nr_rings)
+		return refuse_option(opts, -EINVAL, "more rings are vital than there are");
+	if (opts->cls && opts->raw_rings)
+		return refuse_option(opts, -EINVAL, "the rings of a class are the class's to work");
 	return 0;
 }
 
@@ -152,6 +159,7 @@ server_alloc(const struct vhc_server_opts *opts)
 	strcpy(server->name, opts->name);
 	strcpy(server->path, opts->path);
 	server->role = opts->role;
+	server->no_reconnect = opts->no_reconnect;
 	strcpy(server->why, "not started");
 	return server;
 }
@@ -192,6 +200,19 @@ err_server:
 	return rc;
 }
 
+/* True from the start, for who is connected at once. */
+static int
+open_endpoint(struct vhc_server *server, char *reason)
+{
+	server->is_started = true;
+	if (server->role == VHC_ROLE_SERVER)
+		return vhc_listener_open(&server->listener, server->path, reason);
+	if (server->no_reconnect)
+		return vhc_connector_once(&server->connector, server->path, reason);
+	vhc_connector_open(&server->connector, server->path);
+	return 0;
+}
+
 static int
 start_locked(struct vhc_server *server)
 {
@@ -200,17 +221,12 @@ start_locked(struct vhc_server *server)
 
 	if (server->is_started)
 		return -EALREADY;
-	if (server->role == VHC_ROLE_SERVER) {
-		rc = vhc_listener_open(&server->listener, server->path, reason);
-		if (rc) {
-			log_err(server->name, "%s", reason);
-			return rc;
-		}
+	rc = open_endpoint(server, reason);
+	if (rc) {
+		log_err(server->name, "%s", reason);
+		server->is_started = false;
 	}
-	server->is_started = true;
-	if (server->role == VHC_ROLE_CLIENT)
-		vhc_connector_open(&server->connector, server->path);
-	return 0;
+	return rc;
 }
 
 VHC_API int

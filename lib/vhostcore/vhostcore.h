@@ -31,6 +31,7 @@ struct vhc_class;
 struct vhc_server;
 struct vhc_device;
 struct vhc_queue;
+struct vhc_message;
 
 /* ---- log ------------------------------------------------------------------------------------ */
 
@@ -58,6 +59,9 @@ enum vhc_role {
 	VHC_ROLE_CLIENT,	/**< the front-end listens, we connect and reconnect */
 };
 
+/** A look at a message; returns an enum vhc_message_result. See vhostcore_message.h. */
+typedef int (*vhc_message_hook_t)(struct vhc_device *dev, struct vhc_message *message, void *arg);
+
 /** What the control thread tells the application. Every member may be NULL. */
 struct vhc_device_ops {
 	/** The first queue pair became able, or unable, to move packets. */
@@ -69,6 +73,24 @@ struct vhc_device_ops {
 	void (*queue_changed)(struct vhc_device *dev, uint16_t ring, bool usable, void *arg);
 	/** The front-end announced an MTU. */
 	void (*mtu_changed)(struct vhc_device *dev, uint16_t mtu, void *arg);
+	/** A front-end came, before it said anything; or the one that was there is gone. */
+	void (*connected)(struct vhc_device *dev, bool connected, void *arg);
+	/** Features were agreed on; of a device that runs only LOG_ALL may change (migration). */
+	void (*features_changed)(struct vhc_device *dev, uint64_t features, void *arg);
+	/**
+	 * Bytes [offset, offset + len) of the configuration space, into @p bytes, which the library
+	 * has filled with what it knows. @return 0, or -errno to refuse. virtio 1.2 2.5.
+	 */
+	int (*config_get)(struct vhc_device *dev, uint8_t *bytes, uint32_t offset, uint32_t len,
+			  void *arg);
+	/**
+	 * The driver writes there; @p is_migration: it is restored after a migration instead.
+	 * @return 0, or -errno to refuse. Not there: the space is read-only.
+	 */
+	int (*config_set)(struct vhc_device *dev, const uint8_t *bytes, uint32_t offset,
+			  uint32_t len, bool is_migration, void *arg);
+	vhc_message_hook_t message_before;	/**< before the library handles it ... */
+	vhc_message_hook_t message_after;	/**< ... and after, or instead */
 };
 
 struct vhc_server_opts {
@@ -76,8 +98,18 @@ struct vhc_server_opts {
 	const char *path;		/**< socket path, at most 107 bytes; copied */
 	enum vhc_role role;
 	uint16_t nr_rings;		/**< virtqueues for data, 1...256 */
-	const struct vhc_class *cls;	/**< kind of device; stays valid as long as the server */
+	/** Kind of device; NULL: one that the application makes, see vhostcore_ring.h. */
+	const struct vhc_class *cls;
 	uint64_t features_off; /**< virtio feature bits not to offer although the class has them */
+	uint64_t features_on;	/**< bits to offer besides: the application serves them itself */
+	/**
+	 * The device runs when rings 0...n-1 do. 0: as the class says; without a class, when every
+	 * ring that the front-end set up does, and one at least.
+	 */
+	uint16_t nr_vital_rings;
+	/** The application works the rings itself (vhc_queue_memory()): no bursts, no chains. */
+	bool raw_rings;
+	bool no_reconnect;	/**< client role: connect once, do not try again */
 	const struct vhc_device_ops *ops; /**< may be NULL; copied */
 	void *ops_arg;
 };

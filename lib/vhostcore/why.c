@@ -87,7 +87,9 @@ why_ring(const struct vhc_device *dev, const struct vhc_queue *q, char *why)
 static bool
 is_untouched(const struct vhc_device *dev)
 {
-	for (uint16_t i = 0; i < dev->cls->nr_vital_rings; i++)
+	if (!dev->cls->posts_at_start)
+		return false;
+	for (uint16_t i = 0; i < dev->nr_vital_rings; i++)
 		if (!vhc_queue_is_untouched(dev->queues[i]))
 			return false;
 	return true;
@@ -113,11 +115,40 @@ why_running(const struct vhc_device *dev, char *why)
 	return say(why, VHC_STAGE_RUNNING, "running");
 }
 
+static bool
+is_ready(const struct vhc_queue *q)
+{
+	return vhc_queue_is_set_up(q) && !q->obstacle[0];
+}
+
+/* The first ring that the device cannot run without and that is not set up, or NULL. */
+static const struct vhc_queue *
+ring_to_set_up(const struct vhc_device *dev)
+{
+	bool any = false;
+
+	for (uint16_t i = 0; i < dev->nr_data_rings; i++) {
+		if (vhc_device_needs_ring(dev, i) && !is_ready(dev->queues[i]))
+			return dev->queues[i];
+		any = any || is_ready(dev->queues[i]);
+	}
+	return any ? NULL : dev->queues[0];
+}
+
+static const struct vhc_queue *
+ring_to_enable(const struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nr_data_rings; i++)
+		if (vhc_device_needs_ring(dev, i) && !dev->queues[i]->enabled)
+			return dev->queues[i];
+	return NULL;
+}
+
 /* What is missing next, with a front-end there. */
 static enum vhc_stage
 why_next(const struct vhc_device *dev, char *why)
 {
-	uint16_t nr_vital = dev->cls->nr_vital_rings;
+	const struct vhc_queue *q;
 
 	if (!dev->has_features)
 		return say(why, VHC_STAGE_CONNECTED,
@@ -129,16 +160,13 @@ why_next(const struct vhc_device *dev, char *why)
 			   "features are agreed on, but the front-end has not shared the guest's "
 			   "memory; if it does not soon, give QEMU -object memory-backend-memfd,"
 			   "id=mem,size=...,share=on -numa node,memdev=mem");
-	for (uint16_t i = 0; i < nr_vital; i++) {
-		const struct vhc_queue *q = dev->queues[i];
-
-		if (!vhc_queue_is_set_up(q) || q->obstacle[0])
-			return why_ring(dev, q, why);
-	}
-	for (uint16_t i = 0; i < nr_vital; i++)
-		if (!dev->queues[i]->enabled)
-			return say(why, VHC_STAGE_RINGS, "ring %u is set up but not enabled: the "
-				   "front-end has not sent SET_VRING_ENABLE 1 for it", i);
+	q = ring_to_set_up(dev);
+	if (q)
+		return why_ring(dev, q, why);
+	q = ring_to_enable(dev);
+	if (q)
+		return say(why, VHC_STAGE_RINGS, "ring %u is set up but not enabled: the "
+			   "front-end has not sent SET_VRING_ENABLE 1 for it", q->index);
 	if (!vhc_device_driver_ready(dev))
 		return say(why, VHC_STAGE_ENABLED,
 			   "the driver in the guest is not ready: its status "

@@ -158,28 +158,36 @@ attempt_failed(struct connector *c, int err, const char *reason)
 	c->ops->explain(why, c->ops_arg);
 }
 
-static void
-attempt(void *arg)
+static int
+try_once(struct connector *c, char *reason)
 {
-	struct connector *c = arg;
-	char reason[SOCK_REASON_LEN];
 	pid_t peer;
 	int sock;
-	int rc;
+	int rc = vhc_sock_connect(c->path, &sock, &peer, reason);
 
-	vhc_loop_cancel(c->loop, &c->retry_timer);
-	/* Before connect(): a file that appears after it failed is then an event. */
-	watch_directory(c);
-	rc = vhc_sock_connect(c->path, &sock, &peer, reason);
-	if (rc) {
-		attempt_failed(c, rc, reason);
-		return;
-	}
+	if (rc)
+		return rc;
 	unwatch_directory(c);
 	c->last_error = 0;
 	c->connected_ms = now_ms();
 	/* Last: the owner may find the front-end gone and call vhc_connector_reconnect(). */
 	c->ops->connected(sock, peer, c->ops_arg);
+	return 0;
+}
+
+static void
+attempt(void *arg)
+{
+	struct connector *c = arg;
+	char reason[SOCK_REASON_LEN];
+	int rc;
+
+	vhc_loop_cancel(c->loop, &c->retry_timer);
+	/* Before connect(): a file that appears after it failed is then an event. */
+	watch_directory(c);
+	rc = try_once(c, reason);
+	if (rc)
+		attempt_failed(c, rc, reason);
 }
 
 void
@@ -196,12 +204,25 @@ vhc_connector_init(struct connector *c, struct loop *loop, const struct endpoint
 	};
 }
 
-void
-vhc_connector_open(struct connector *c, const char *path)
+static void
+set_path(struct connector *c, const char *path)
 {
 	vhc_assert(strlen(path) < sizeof(c->path));
 	strcpy(c->path, path);
+}
+
+void
+vhc_connector_open(struct connector *c, const char *path)
+{
+	set_path(c, path);
 	attempt(c);
+}
+
+int
+vhc_connector_once(struct connector *c, const char *path, char *reason)
+{
+	set_path(c, path);
+	return try_once(c, reason);
 }
 
 void

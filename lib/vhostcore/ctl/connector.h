@@ -36,6 +36,9 @@ void vhc_connector_init(struct connector *c, struct loop *loop, const struct end
 /* Try now, and keep trying. */
 void vhc_connector_open(struct connector *c, const char *path);
 
+/* Try now, and never again. 0, or -errno and a sentence (SOCK_REASON_LEN). */
+int vhc_connector_once(struct connector *c, const char *path, char *reason) VHC_MUST_USE;
+
 /* The connection it made is gone: make another one, after this call returned. */
 void vhc_connector_reconnect(struct connector *c);
 

@@ -59,6 +59,7 @@ int
 vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {
 	uint64_t wanted = msg->payload.u64, alien = wanted & ~dev->offered;
+	bool is_new = !dev->has_features || wanted != dev->features;
 	char names[128];
 
 	(void)reply;
@@ -68,8 +69,12 @@ vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply
 					  vhc_device_features_text(dev, alien, names,
 								   sizeof(names)));
 	}
-	/* QEMU repeats the same word for each queue pair, also while earlier pairs run. */
-	if (dev->has_features && wanted != dev->features && any_ring_started(dev))
+	/*
+	 * QEMU repeats the same word for each queue pair, also while earlier pairs run. A migration
+	 * that begins or ends changes LOG_ALL, and nothing else, of a device that runs.
+	 */
+	if (dev->has_features && any_ring_started(dev) &&
+	    ((wanted ^ dev->features) & ~BIT64(VHOST_F_LOG_ALL_BIT)))
 		return vhc_session_refuse(dev, -EBUSY,
 					  "SET_FEATURES: %s changed while rings are started",
 					  vhc_device_features_text(dev, wanted ^ dev->features,
@@ -80,6 +85,8 @@ vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply
 		vhc_device_forget_commands(dev);	/* another driver begins */
 	if (!(wanted & BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT)))
 		enable_all(dev);
+	if (is_new && dev->ops.features_changed)
+		dev->ops.features_changed(dev, wanted, dev->ops_arg);
 	return 0;
 }
 
@@ -90,8 +97,10 @@ vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply
 static uint64_t
 offered_protocol_features(const struct vhc_device *dev)
 {
-	return DEVICE_PROTOCOL_FEATURES |
-	       (dev->is_owned ? BIT64(VHOST_USER_PROTOCOL_F_CONFIG_BIT) : 0);
+	bool is_config_ours = dev->is_owned && dev->cls->config;
+
+	return dev->protocol_offered |
+	       (is_config_ours ? BIT64(VHOST_USER_PROTOCOL_F_CONFIG_BIT) : 0);
 }
 
 int

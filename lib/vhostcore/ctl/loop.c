@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * loop.c - the control thread.
+ * loop.c - the control thread, or the application's thread in its place.
  *
  * Knows:   epoll, timerfd, pthreads.
  * Trusts:  its callers, see loop.h.
@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #include "../base/fd.h"
+#include "../base/order.h"
+#include "../vhostcore_loop.h"
 
 #define EVENTS_PER_WAIT	64
 #define FIRST_SLOTS	16
@@ -58,7 +60,9 @@ struct turn_lock {
 
 struct loop {
 	struct turn_lock lock;
-	pthread_t thread;
+	pthread_t thread;	/* ours, or the application's that dispatches now */
+	bool is_driven;		/* by the application: we have no thread */
+	bool is_dispatching;	/* written by that thread */
 	int epoll_fd;
 	int timer_fd;
 	int stop_fd;
@@ -120,6 +124,8 @@ vhc_loop_unlock(struct loop *loop)
 bool
 vhc_loop_is_current(const struct loop *loop)
 {
+	if (loop->is_driven && !ld_relaxed(&loop->is_dispatching))
+		return false;
 	return pthread_equal(loop->thread, pthread_self());
 }
 
@@ -352,20 +358,27 @@ dispatch(struct loop *loop, const struct epoll_event *event)
 	vhc_loop_unlock(loop);
 }
 
+/* How many events it were; -1: a signal came first. */
+static int
+turn(struct loop *loop, int timeout)
+{
+	struct epoll_event events[EVENTS_PER_WAIT];
+	int nr = epoll_wait(loop->epoll_fd, events, EVENTS_PER_WAIT, timeout);
+
+	vhc_assert(nr >= 0 || errno == EINTR);
+	for (int i = 0; i < nr; i++)
+		dispatch(loop, &events[i]);
+	run_timers(loop);
+	return nr;
+}
+
 static void *
 run(void *arg)
 {
 	struct loop *loop = arg;
-	struct epoll_event events[EVENTS_PER_WAIT];
 
-	while (!loop->is_stopping) {	/* written on this thread only */
-		int nr = epoll_wait(loop->epoll_fd, events, EVENTS_PER_WAIT, -1);
-
-		vhc_assert(nr >= 0 || errno == EINTR);
-		for (int i = 0; i < nr; i++)
-			dispatch(loop, &events[i]);
-		run_timers(loop);
-	}
+	while (!loop->is_stopping)	/* written on this thread only */
+		turn(loop, -1);
 	return NULL;
 }
 
@@ -408,13 +421,14 @@ loop_free(struct loop *loop)
 }
 
 static int
-loop_create(struct loop **out)
+loop_create(bool is_driven, struct loop **out)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
 	int rc;
 
 	if (!loop)
 		return -ENOMEM;
+	loop->is_driven = is_driven;
 	pthread_mutex_init(&loop->lock.mutex, NULL);
 	pthread_cond_init(&loop->lock.next, NULL);
 	rc = open_fds(loop);
@@ -426,7 +440,7 @@ loop_create(struct loop **out)
 	rc = vhc_loop_watch(loop, loop->timer_fd, EPOLLIN, on_timer_fd, loop, &loop->timer_watch);
 	if (rc)
 		goto err;
-	rc = start_thread(loop);
+	rc = is_driven ? 0 : start_thread(loop);
 	if (rc)
 		goto err;
 	*out = loop;
@@ -438,7 +452,7 @@ err:
 }
 
 static void
-loop_destroy(struct loop *loop)
+stop_thread(struct loop *loop)
 {
 	int rc = fd_signal(loop->stop_fd);
 
@@ -446,6 +460,13 @@ loop_destroy(struct loop *loop)
 	rc = pthread_join(loop->thread, NULL);
 	vhc_assert(rc == 0);
 	(void)rc;
+}
+
+static void
+loop_destroy(struct loop *loop)
+{
+	if (!loop->is_driven)
+		stop_thread(loop);
 	loop_free(loop);
 }
 
@@ -456,7 +477,7 @@ vhc_loop_get(struct loop **loop)
 
 	pthread_mutex_lock(&process_lock);
 	if (!process_loop)
-		rc = loop_create(&process_loop);
+		rc = loop_create(false, &process_loop);
 	if (rc == 0) {
 		process_refs++;
 		*loop = process_loop;
@@ -476,4 +497,44 @@ vhc_loop_put(struct loop *loop)
 		loop_destroy(loop);
 	}
 	pthread_mutex_unlock(&process_lock);
+}
+
+/* ---- driven by the application -------------------------------------------------------------- */
+
+/* It holds a reference, so that there is one loop for all of its servers. */
+VHC_API int
+vhc_loop_take_over(int *fd)
+{
+	int rc = -EBUSY;
+
+	pthread_mutex_lock(&process_lock);
+	if (!process_loop)
+		rc = loop_create(true, &process_loop);
+	if (rc == 0) {
+		process_refs++;
+		*fd = process_loop->epoll_fd;
+	}
+	pthread_mutex_unlock(&process_lock);
+	return rc;
+}
+
+VHC_API int
+vhc_loop_dispatch(void)
+{
+	struct loop *loop = process_loop;
+	int nr;
+
+	vhc_assert(loop && loop->is_driven);
+	loop->thread = pthread_self();
+	st_relaxed(&loop->is_dispatching, true);
+	nr = turn(loop, 0);
+	st_relaxed(&loop->is_dispatching, false);
+	return nr < 0 ? 0 : nr;
+}
+
+VHC_API void
+vhc_loop_release(void)
+{
+	vhc_assert(process_loop && process_loop->is_driven && process_refs == 1);
+	vhc_loop_put(process_loop);
 }

@@ -48,13 +48,16 @@ send_ack(struct session *s, const struct msg *msg, bool failed)
 /* 0: the conversation goes on. */
 static int
 answer(struct session *s, const struct schema_entry *entry, const struct msg *msg,
-       const struct reply *reply, int rc)
+       const struct reply *reply, const struct hook_verdict *hook, int rc)
 {
 	bool has_body = entry && entry->reply == REPLY_BODY;
 	bool needs_ack = msg->flags & VHOST_USER_NEED_REPLY_MASK;
 	int sent = 0;
 
-	if (rc == 0 && has_body)
+	if (rc == 0 && hook->has_reply)
+		sent = vhc_frame_reply(s->sock, msg->request, hook->payload, hook->size, hook->fds,
+				       hook->nr_fds);
+	else if (rc == 0 && has_body)
 		sent = vhc_frame_reply(s->sock, msg->request, &reply->payload, reply->len, NULL, 0);
 	else if (!has_body && needs_ack)
 		sent = send_ack(s, msg, rc != 0);
@@ -66,6 +69,25 @@ answer(struct session *s, const struct schema_entry *entry, const struct msg *ms
 	return sent;
 }
 
+/* The application may handle what it likes, and what we do not know, before us or after. */
+static int
+carry_out(struct vhc_device *dev, const struct schema_entry *entry, struct msg *msg,
+	  struct reply *reply, struct hook_verdict *hook)
+{
+	int rc = vhc_hook_before(dev, entry, msg, hook);
+
+	if (rc || hook->is_handled)
+		return rc;
+	if (entry)
+		rc = vhc_dispatch(dev, entry, msg, reply);
+	if (rc == 0)
+		rc = vhc_hook_after(dev, entry, msg, reply, hook);
+	if (rc == 0 && !entry && !hook->is_handled)
+		rc = vhc_session_refuse(dev, -EOPNOTSUPP, "request %u is not one we know",
+					msg->request);
+	return rc;
+}
+
 /* 0: the conversation goes on; else s->reason says why it ends. */
 static int
 handle_message(struct session *s)
@@ -73,6 +95,7 @@ handle_message(struct session *s)
 	const struct schema_entry *entry = NULL;
 	struct msg *msg = &s->reader.msg;
 	struct vhc_device *dev = s->dev;
+	struct hook_verdict hook = { 0 };
 	struct reply reply = { 0 };
 	int rc;
 
@@ -83,8 +106,8 @@ handle_message(struct session *s)
 	log_debug(dev->name, "%s, %u bytes, %u descriptors", vhc_schema_name(msg->request),
 		  msg->size, msg->nr_fds);
 	rc = vhc_frame_check(msg, &entry, s->reason);
-	if (rc == 0)
-		rc = vhc_dispatch(dev, entry, msg, &reply);
+	if (rc == 0 || rc == -EOPNOTSUPP)
+		rc = carry_out(dev, entry, msg, &reply, &hook);
 	vhc_msg_close_fds(msg);
 	if (rc) {
 		log_warn(dev->name, "refused: %s", s->reason);
@@ -92,7 +115,7 @@ handle_message(struct session *s)
 	}
 	/* An ack says that the effects are complete, so they must be. */
 	vhc_device_update(dev);
-	return answer(s, entry, msg, &reply, rc);
+	return hook.is_broken ? rc : answer(s, entry, msg, &reply, &hook, rc);
 }
 
 /* ---- the conversation ----------------------------------------------------------------------- */

@@ -32,6 +32,26 @@ struct reply {
 	uint32_t len;
 };
 
+/* What the application's hooks made of a message; the reply stays where the hook has it. */
+struct hook_verdict {
+	bool is_handled;
+	bool has_reply;
+	bool is_broken;		/* it makes no sense: the conversation is over */
+	uint32_t size;
+	const uint8_t *payload;
+	const int *fds;
+	unsigned int nr_fds;
+};
+
+/*
+ * hooks.c: run them, if there are any. `entry` is NULL for a request that only the application may
+ * know. 0, or -errno with the session's reason set.
+ */
+int vhc_hook_before(struct vhc_device *dev, const struct schema_entry *entry, struct msg *msg,
+		    struct hook_verdict *verdict) VHC_MUST_USE;
+int vhc_hook_after(struct vhc_device *dev, const struct schema_entry *entry, struct msg *msg,
+		   struct reply *reply, struct hook_verdict *verdict) VHC_MUST_USE;
+
 /* Begin. Takes over the socket, also on failure. */
 int vhc_session_create(struct vhc_device *dev, int sock, struct session **session) VHC_MUST_USE;
 

@@ -114,6 +114,8 @@ vhc_on_get_vring_base(struct vhc_device *dev, struct msg *msg, struct reply *rep
 	q->started = false;
 	q->has_addr = false;
 	q->obstacle[0] = '\0';
+	/* Who works the ring himself says where it stands when he hears of it. */
+	vhc_device_update(dev);
 	reply->payload.state.index = q->index;
 	reply->payload.state.num = q->base;
 	reply->len = sizeof(reply->payload.state);

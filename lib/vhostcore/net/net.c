@@ -221,6 +221,7 @@ static const struct vhc_class net_class = {
 	.queue_len = sizeof(struct net_queue),
 	.state_len = sizeof(struct net_state),
 	.nr_vital_rings = 2,
+	.posts_at_start = true,
 	.features = net_features,
 	.feature_name = net_feature_name,
 	.queue_init = net_queue_init,

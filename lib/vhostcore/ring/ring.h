@@ -84,6 +84,7 @@ struct ring {
 	bool signalled_valid;		/* ... and whether that was in this ring's life */
 	bool indirect;
 	bool in_order;
+	bool is_raw;			/* the application works it: our marks stand still */
 	bool driver_only_sends;		/* what the class knows: nothing in it is for us to write */
 	enum ring_kind kind;
 };

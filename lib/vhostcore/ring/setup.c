@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "../vhostcore_notify.h"
+#include "raw.h"
 #include "verbs.h"
 
 struct part {
@@ -113,6 +114,7 @@ vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct 
 	r->event_idx = claim->event_idx;
 	r->indirect = claim->indirect;
 	r->in_order = claim->in_order;
+	r->is_raw = claim->is_raw;
 	r->map = map;
 	r->hint = (struct map_hint){ 0 };
 	r->table_hint = (struct map_hint){ 0 };
@@ -197,6 +199,8 @@ vhc_ring_nr_available(const struct ring *r)
 
 	if (ld_relaxed(&r->broken))
 		return 0;
+	if (r->is_raw)
+		return vhc_raw_nr_available(r);
 	if (r->kind == RING_PACKED)
 		return packed_nr_available(r);
 	nr = (uint16_t)(guest_load16(&r->g_avail->idx) - ld_relaxed(&r->avail.idx));

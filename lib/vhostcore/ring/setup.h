@@ -21,6 +21,8 @@ struct ring_claim {
 	bool event_idx;
 	bool indirect;
 	bool in_order;
+	bool is_raw;		/* the application works the ring itself */
+	uint64_t log_guest;	/* where the used part is for the dirty log; 0: not logged */
 };
 
 #define RING_REASON_LEN 256

@@ -78,6 +78,9 @@ enum vhost_user_request {
 /* Most bytes of configuration in one message. */
 #define VHOST_USER_CONFIG_MAX	256
 
+/* SET_CONFIG: the space is restored, not written by the driver. */
+#define VHOST_USER_CONFIG_MIGRATION	1u
+
 #define VHOST_VRING_F_LOG_BIT		0
 
 struct vhost_user_header {

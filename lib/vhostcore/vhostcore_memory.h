@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * vhostcore_memory.h - the guest's memory, for devices that look at it themselves.
+ *
+ * What is told here holds until the device ceases to run: raw_rings devices are stopped and started
+ * again around every change of the memory table. Chains (vhostcore_ring.h) need none of this.
+ */
+#ifndef VHOSTCORE_MEMORY_H
+#define VHOSTCORE_MEMORY_H
+
+#include "vhostcore.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vhc_memory_region {
+	uint64_t guest_addr;	/**< guest physical */
+	uint64_t user_addr;	/**< the front-end's own */
+	uint64_t size;
+	void *host;		/**< first byte of the region here */
+	void *mapping;		/**< what was mapped: the region, widened to whole pages */
+	uint64_t mapping_size;
+};
+
+/**
+ * The memory table: up to @p max regions, by rising guest address.
+ *
+ * @return number of regions there are, which may be more than @p max; 0: none are shared.
+ * Context: any thread; waits for control.
+ */
+unsigned int vhc_device_memory(struct vhc_device *dev, struct vhc_memory_region *regions,
+			       unsigned int max);
+
+/**
+ * Host pointer of a guest physical address.
+ *
+ * @param len Bytes wanted; receives those contiguous there, at most as many. 0: not mapped.
+ * @return NULL if it is in no region.
+ * Context: any thread; waits for control.
+ */
+void *vhc_device_guest_pointer(struct vhc_device *dev, uint64_t guest_addr, uint64_t *len);
+
+/** NUMA node of ring 0's memory, or else the first region's; -1: unknown. Any thread. */
+int vhc_device_numa_node(struct vhc_device *dev);
+
+/**
+ * Mark guest memory as written, for a migration. Nothing happens while none is logged (LOG_ALL was
+ * not agreed on, no SET_LOG_BASE) and for what lies outside the log.
+ *
+ * Chains do it themselves. Any thread; waits for nobody.
+ */
+void vhc_device_log_write(struct vhc_device *dev, uint64_t guest_addr, uint64_t len);
+
+/** The same for bytes of a ring's used part (packed: descriptors), at @p offset of it. */
+void vhc_device_log_used(struct vhc_device *dev, uint16_t ring, uint64_t offset, uint64_t len);
+
+/** The log itself. @return 0; -ENOENT there is none. Any thread; waits for control. */
+int vhc_device_log(struct vhc_device *dev, void **base, uint64_t *size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
