@@ -4,8 +4,8 @@
  * vhostcore_ring.h - rings for who writes a device: requests as buffers, whatever the layout.
  *
  * A server without a class (vhc_server_opts.cls NULL) has queues of *chains*. A chain is one
- * request of the driver: bytes to read, then bytes to write. Take some, work on them for as long as
- * you like and in any order, give each back, publish. Split or packed ring, indirect tables,
+ * request of the driver: bytes to read, then bytes to write. Take some, work on them for as long
+ * as you like and in any order, give each back, publish. Split or packed ring, indirect tables,
  * IN_ORDER, EVENT_IDX, in-flight tracking and dirty logging happen inside.
  *
  *	while ((n = vhc_queue_take(q, chains, 32)) > 0) {
@@ -46,7 +46,7 @@ struct vhc_chain {
 	uint32_t readable_len;		/**< bytes, all together */
 	uint32_t writable_len;
 	uint16_t id;			/**< of the chain in its ring */
-	bool is_resubmitted;		/**< an earlier back-end took it, and never gave it back */
+	bool is_resubmitted;		/**< a back-end before us took it and never gave it back */
 	void *user;			/**< the application's; NULL at first */
 };
 
@@ -123,7 +123,7 @@ int vhc_queue_set_base(struct vhc_queue *q, uint16_t avail, uint16_t used);
  */
 int vhc_queue_call(struct vhc_queue *q);
 
-/** Tell the front-end that a ring is beyond help. @return 0; -ENODEV it is stopped. Any thread. */
+/** Tell the front-end that this ring is beyond help (SET_VRING_ERR). 0; -ENODEV. Any thread. */
 int vhc_queue_signal_error(struct vhc_queue *q);
 
 /* ---- the in-flight region ------------------------------------------------------------------- */
