@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "ctl/session.h"
 #include "server.h"
+#include "vhostcore_features.h"
 
 #define DEVICE_SETTLE_MS 3000
 
@@ -353,7 +354,7 @@ vhc_device_set_map(struct vhc_device *dev, struct map *map)
 			vhc_queue_stop(dev->queues[i]);	/* update starts it again */
 		else
 			vhc_queue_remap(dev->queues[i]);
-	/* Rings that lost their memory, or whose user knows the old table: he must be off it now. */
+	/* Rings that lost their memory, or whose user knows the old table, are let go of now. */
 	tell(dev);
 	vhc_map_unref(old);	/* no burst is on it any more */
 }

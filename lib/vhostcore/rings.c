@@ -48,7 +48,9 @@ vhc_queue_memory(struct vhc_queue *q, struct vhc_queue_memory *memory)
 static uint16_t
 mark_bits(const struct ring *r, struct ring_mark mark)
 {
-	return r->kind == RING_PACKED ? (uint16_t)(mark.idx | mark.wrap << BASE_WRAP_BIT) : mark.idx;
+	if (r->kind == RING_SPLIT)
+		return mark.idx;
+	return (uint16_t)(mark.idx | mark.wrap << BASE_WRAP_BIT);
 }
 
 VHC_API void

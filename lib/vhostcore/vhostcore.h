@@ -60,16 +60,8 @@ enum vhc_role {
 	VHC_ROLE_CLIENT,	/**< the front-end listens, we connect and reconnect */
 };
 
-/** What became of a message: vhostcore_message.h. */
-enum vhc_message_result {
-	VHC_MESSAGE_NOT_HANDLED,	/**< go on as if there were no hook */
-	VHC_MESSAGE_OK,			/**< done; acknowledge it if that was asked for */
-	VHC_MESSAGE_REPLY,		/**< done; send what is in the message now */
-	VHC_MESSAGE_ERR,		/**< refuse it */
-};
-
-typedef enum vhc_message_result (*vhc_message_hook_t)(struct vhc_device *dev,
-						      struct vhc_message *message, void *arg);
+/** A look at a message; returns an enum vhc_message_result. See vhostcore_message.h. */
+typedef int (*vhc_message_hook_t)(struct vhc_device *dev, struct vhc_message *message, void *arg);
 
 /** What the control thread tells the application. Every member may be NULL. */
 struct vhc_device_ops {
@@ -82,12 +74,9 @@ struct vhc_device_ops {
 	void (*queue_changed)(struct vhc_device *dev, uint16_t ring, bool usable, void *arg);
 	/** The front-end announced an MTU. */
 	void (*mtu_changed)(struct vhc_device *dev, uint16_t mtu, void *arg);
-	/** A front-end connected, before it said anything; or the one that was there is gone. */
+	/** A front-end came, before it said anything; or the one that was there is gone. */
 	void (*connected)(struct vhc_device *dev, bool connected, void *arg);
-	/**
-	 * Features were agreed on; while the device runs only LOG_ALL may change (a migration
-	 * begins or ends).
-	 */
+	/** Features were agreed on; of a device that runs only LOG_ALL may change (migration). */
 	void (*features_changed)(struct vhc_device *dev, uint64_t features, void *arg);
 	/**
 	 * Bytes [offset, offset + len) of the configuration space, into @p bytes, which the library
@@ -101,9 +90,8 @@ struct vhc_device_ops {
 	 */
 	int (*config_set)(struct vhc_device *dev, const uint8_t *bytes, uint32_t offset,
 			  uint32_t len, bool is_migration, void *arg);
-	/** Messages before and after the library handles them: vhostcore_message.h. */
-	vhc_message_hook_t message_before;
-	vhc_message_hook_t message_after;
+	vhc_message_hook_t message_before;	/**< before the library handles it ... */
+	vhc_message_hook_t message_after;	/**< ... and after, or instead */
 };
 
 struct vhc_server_opts {

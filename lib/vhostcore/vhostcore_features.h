@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-/** Virtio feature bits that a class (NULL: none) with @p nr_rings rings offers, the transport's too. */
+/** Virtio feature bits that a class (NULL: none) with so many rings offers, the transport's too. */
 uint64_t vhc_class_features(const struct vhc_class *cls, uint16_t nr_rings);
 
 /**

@@ -42,7 +42,7 @@ unsigned int vhc_device_memory(struct vhc_device *dev, struct vhc_memory_region 
  */
 void *vhc_device_guest_pointer(struct vhc_device *dev, uint64_t guest_addr, uint64_t *len);
 
-/** NUMA node of the memory that ring 0, or else the first region, is in; -1: unknown. Any thread. */
+/** NUMA node of ring 0's memory, or else the first region's; -1: unknown. Any thread. */
 int vhc_device_numa_node(struct vhc_device *dev);
 
 /**

@@ -20,6 +20,14 @@
 extern "C" {
 #endif
 
+/** What a hook did with a message. Any other number ends the connection. */
+enum vhc_message_result {
+	VHC_MESSAGE_NOT_HANDLED,	/**< go on as if there were no hook */
+	VHC_MESSAGE_OK,			/**< done; acknowledge it if that was asked for */
+	VHC_MESSAGE_REPLY,		/**< done; send what is in the message now */
+	VHC_MESSAGE_ERR,		/**< refuse it */
+};
+
 /** Most bytes of payload, in and out. */
 #define VHC_MESSAGE_PAYLOAD_MAX 1024
 /** Most descriptors with a message. */
@@ -32,7 +40,7 @@ struct vhc_message {
 	uint8_t *payload;	/**< room for VHC_MESSAGE_PAYLOAD_MAX */
 	/**
 	 * Descriptors that came. Who keeps one sets its place to -1; what is left the library
-	 * closes. With VHC_MESSAGE_REPLY: those to send, still the application's afterwards.
+	 * closes. To send some with VHC_MESSAGE_REPLY, point it to them; they stay yours.
 	 */
 	int *fds;
 	unsigned int nr_fds;

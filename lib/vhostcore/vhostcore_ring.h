@@ -3,10 +3,10 @@
  * @file
  * vhostcore_ring.h - rings for who writes a device: requests as buffers, whatever the layout.
  *
- * A server without a class (vhc_server_opts.cls NULL) has queues of *chains*. A chain is one request
- * of the driver: bytes to read, then bytes to write. Take some, work on them for as long as you
- * like and in any order, give each back, publish. Split or packed ring, indirect tables, IN_ORDER,
- * EVENT_IDX, in-flight tracking and dirty logging happen inside.
+ * A server without a class (vhc_server_opts.cls NULL) has queues of *chains*. A chain is one
+ * request of the driver: bytes to read, then bytes to write. Take some, work on them for as long
+ * as you like and in any order, give each back, publish. Split or packed ring, indirect tables,
+ * IN_ORDER, EVENT_IDX, in-flight tracking and dirty logging happen inside.
  *
  *	while ((n = vhc_queue_take(q, chains, 32)) > 0) {
  *		for (i = 0; i < n; i++)
@@ -43,7 +43,7 @@ struct vhc_chain {
 	uint32_t readable_len;		/**< bytes, all together */
 	uint32_t writable_len;
 	uint16_t id;			/**< of the chain in its ring */
-	bool is_resubmitted;		/**< a back-end before us took it and did not give it back */
+	bool is_resubmitted;		/**< a back-end before us took it and never gave it back */
 	void *user;			/**< the application's; NULL at first */
 };
 
@@ -120,7 +120,7 @@ int vhc_queue_set_base(struct vhc_queue *q, uint16_t avail, uint16_t used);
  */
 int vhc_queue_call(struct vhc_queue *q);
 
-/** Tell the front-end that this ring is beyond help (SET_VRING_ERR). @return 0; -ENODEV. Any thread. */
+/** Tell the front-end that this ring is beyond help (SET_VRING_ERR). 0; -ENODEV. Any thread. */
 int vhc_queue_signal_error(struct vhc_queue *q);
 
 #ifdef __cplusplus

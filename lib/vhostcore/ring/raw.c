@@ -29,8 +29,8 @@ vhc_raw_kicks(struct ring *r, bool on)
 	if (r->kind == RING_SPLIT)
 		split_raw_kicks(r, on);
 	else
-		guest_store_event_then_fence(r->g_device_event, 0,
-					     on ? RING_EVENT_FLAGS_ENABLE : RING_EVENT_FLAGS_DISABLE);
+		guest_store_event_then_fence(r->g_device_event, 0, on ? RING_EVENT_FLAGS_ENABLE :
+								   RING_EVENT_FLAGS_DISABLE);
 	return on;
 }
 

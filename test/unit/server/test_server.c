@@ -143,12 +143,14 @@ test_options_out_of_range_are_refused(void)
 	CHECK_EQ(create_with(o), -EINVAL);
 	o = good, o.nr_rings = 257;
 	CHECK_EQ(create_with(o), -EINVAL);
-	o = good, o.cls = NULL;
+	o = good, o.raw_rings = true;
+	CHECK_EQ(create_with(o), -EINVAL);
+	o = good, o.nr_vital_rings = 3;
 	CHECK_EQ(create_with(o), -EINVAL);
 	o = good, o.role = (enum vhc_role)2;
 	CHECK_EQ(create_with(o), -EINVAL);
 	CHECK_EQ(peer_nr_open_fds(), nr_fds);
-	CHECK_EQ(log_count("port: "), 7);
+	CHECK_EQ(log_count("port: "), 8);
 }
 
 static void
