@@ -19,6 +19,36 @@ struct vhc_command {
 	uint16_t nr_rings;	/* data rings */
 };
 
+/*
+ * What a class has to say whose queues hand out pieces of the guest's memory: they outlive the
+ * gate. All with the gate closed, except where it says otherwise.
+ */
+struct vhc_class_lends {
+	/* The ring goes on, with dev->map. */
+	void (*remap)(struct vhc_queue *q);
+
+	/* Hand out nothing more, but take back what is out: the ring is to stop. Or go on. */
+	void (*drain)(struct vhc_queue *q, bool on);
+
+	/* The ring has stopped: nothing may be written to it any more. */
+	void (*stop)(struct vhc_queue *q);
+
+	/* Things that are out. At any time. */
+	uint32_t (*nr_held)(const struct vhc_queue *q);
+
+	/* The poller said that something came back (dev->done_fd). At any time. */
+	void (*look)(struct vhc_queue *q);
+
+	/* The gate was opened, but meanwhile the poller could not do something: close it again. */
+	bool (*is_behind)(struct vhc_queue *q);
+
+	/* ... and do it. */
+	void (*catch_up)(struct vhc_queue *q);
+
+	/* The queue ends, and with it all that is out. */
+	void (*fini)(struct vhc_queue *q);
+};
+
 struct vhc_class {
 	const char *name;
 	size_t queue_len; /* of the class's queue struct, which begins with struct vhc_queue */
@@ -58,6 +88,9 @@ struct vhc_class {
 
 	/* After the commands so far: may the poller of this data ring go in? */
 	bool (*ring_in_use)(const void *state, uint16_t index);
+
+	/* Not there: nothing outlives a burst. */
+	const struct vhc_class_lends *lends;
 
 	/* The configuration space, into 256 zeros. `mtu` is 0 if none was announced. */
 	void (*config)(const void *state, uint16_t nr_rings, uint16_t mtu, uint8_t *bytes);

@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "ctl/session.h"
 #include "server.h"
@@ -44,6 +46,33 @@ create_queues(struct vhc_device *dev)
 	return 0;
 }
 
+/* Something that a queue had lent is back, and somebody waits for it. */
+static void
+on_back(uint32_t events, void *arg)
+{
+	struct vhc_device *dev = arg;
+
+	(void)events;
+	for (uint16_t i = 0; i < dev->nr_rings; i++)
+		dev->cls->lends->look(dev->queues[i]);
+	vhc_device_update(dev);
+	if (dev->session)
+		vhc_session_resume(dev->session);
+}
+
+/* Each signal is an edge, so the eventfd need not be read. */
+static int
+watch_pollers(struct vhc_device *dev)
+{
+	if (!dev->cls->lends)
+		return 0;
+	dev->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (dev->done_fd < 0)
+		return -errno;
+	return vhc_loop_watch(dev->loop, dev->done_fd, EPOLLIN | EPOLLET, on_back, dev,
+			      &dev->done_watch);
+}
+
 int
 vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server, struct loop *loop,
 		  struct vhc_device **out)
@@ -73,8 +102,13 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_CONFIG_BIT);
 	dev->nr_vital_rings = opts->nr_vital_rings ? opts->nr_vital_rings :
 						     dev->cls->nr_vital_rings;
+	if (!opts->cls)
+		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT);
 	dev->raw_rings = opts->raw_rings;
+	dev->done_fd = -1;
 	rc = create_queues(dev);
+	if (rc == 0)
+		rc = watch_pollers(dev);
 	if (rc) {
 		vhc_device_destroy(dev);
 		return rc;
@@ -90,6 +124,8 @@ vhc_device_destroy(struct vhc_device *dev)
 		vhc_device_detach(dev, "the port is being removed");
 	for (uint16_t i = 0; dev->queues && i < dev->nr_rings; i++)
 		vhc_queue_destroy(dev->queues[i]);
+	vhc_loop_unwatch(dev->loop, &dev->done_watch);
+	fd_close(&dev->done_fd);
 	vhc_vdpa_unbind(dev->vdpa);
 	free(dev->queues);
 	free(dev->state);
@@ -132,7 +168,7 @@ tell_queues(struct vhc_device *dev)
 	for (uint16_t i = 0; i < dev->nr_rings; i++) {
 		struct vhc_queue *q = dev->queues[i];
 
-		if (q->usable == vhc_queue_is_open(q))
+		if (q->usable == vhc_queue_is_usable(q))
 			continue;
 		vhc_queue_settle(q);
 		if (dev->ops.queue_changed)
@@ -166,9 +202,11 @@ is_complete(const struct vhc_device *dev)
 	bool any = false;
 
 	for (uint16_t i = 0; i < dev->nr_data_rings; i++) {
-		if (vhc_device_needs_ring(dev, i) && !dev->queues[i]->running)
+		bool runs = dev->queues[i]->running && !dev->queues[i]->draining;
+
+		if (vhc_device_needs_ring(dev, i) && !runs)
 			return false;
-		any = any || dev->queues[i]->running;
+		any = any || runs;
 	}
 	return any;
 }
@@ -224,6 +262,9 @@ vhc_device_reset(struct vhc_device *dev)
 	dev->features = 0;
 	dev->has_features = false;
 	dev->status = 0;
+	/* Who works rings himself must know before any of their memory goes. */
+	tell(dev);
+	vhc_device_drop_inflight(dev);
 }
 
 void
@@ -242,8 +283,6 @@ vhc_device_detach(struct vhc_device *dev, const char *reason)
 	vhc_session_destroy(dev->session);
 	dev->session = NULL;
 	vhc_device_reset(dev);
-	/* Who works rings himself must know before their memory goes. */
-	tell(dev);
 	for (uint16_t i = 0; i < dev->nr_rings; i++)
 		vhc_queue_close_fds(dev->queues[i]);
 	vhc_device_set_map(dev, NULL);

@@ -17,6 +17,7 @@
 #include "class.h"
 #include "ctl/loop.h"
 #include "mem/dirty_log.h"
+#include "mem/file.h"
 #include "spec/vhost_user.h"
 
 #define BIT64(n) (UINT64_C(1) << (n))
@@ -24,6 +25,13 @@
 struct channel;
 struct session;
 struct vdpa_binding;
+
+/* Where requests are noted while they are worked on: a piece of a file for each queue. */
+struct device_inflight {
+	struct file_view view;		/* nothing: they are not */
+	uint16_t num_queues;
+	uint16_t queue_size;
+};
 
 struct vhc_device {
 	/* fixed */
@@ -54,6 +62,7 @@ struct vhc_device {
 	uint64_t protocol_features;	/* agreed on */
 	void *state;			/* what the class keeps of the driver */
 	struct map *map;		/* NULL: no memory shared yet */
+	struct device_inflight inflight;
 	struct dirty_log dirty;		/* bitmap of its own, marked by any thread */
 	uint8_t status;
 	uint16_t mtu;
@@ -61,6 +70,8 @@ struct vhc_device {
 
 	/* conclusions */
 	bool running;			/* what the application was told last */
+	int done_fd;			/* pollers tell that what they had is back; -1: none do */
+	uint64_t done_watch;
 	uint64_t settle_timer;		/* runs for a while after `running` became true */
 	enum vhc_stage stage;
 	char why[VHC_WHY_LEN];
@@ -116,6 +127,12 @@ void vhc_device_refused(struct vhc_device *dev, const char *reason);
 /* Publish a map to every queue; takes over the reference. Queues keep running where they can. */
 void vhc_device_set_map(struct vhc_device *dev, struct map *map);
 
+/* Forget the in-flight file. No queue runs. */
+void vhc_device_drop_inflight(struct vhc_device *dev);
+
+/* Books for the queue's piece of it, if there is one: q->inflight. 0 or -errno. */
+int vhc_device_track_inflight(struct vhc_device *dev, struct vhc_queue *q) VHC_MUST_USE;
+
 /* Back to power-on, except for the connection, memory and protocol features. */
 void vhc_device_reset(struct vhc_device *dev);
 
@@ -148,6 +165,12 @@ void vhc_queue_destroy(struct vhc_queue *q);
 /* Run if everything is there, else do not. True if that changed. */
 bool vhc_queue_update(struct vhc_queue *q);
 
+/* Chains that the application has, of a ring that runs or ran. */
+uint32_t vhc_queue_nr_held(const struct vhc_queue *q);
+
+/* Stop as soon as they are back: at once, if it has none. True if anything changed. */
+bool vhc_queue_wind_down(struct vhc_queue *q);
+
 /* Stop, whatever is there. True if it was running. */
 bool vhc_queue_stop(struct vhc_queue *q);
 
@@ -156,6 +179,9 @@ void vhc_queue_remap(struct vhc_queue *q);
 
 /* Running, and open to its poller, or to an application that works it itself. */
 bool vhc_queue_is_open(const struct vhc_queue *q);
+
+/* ... and more than that: there may be something to take. */
+bool vhc_queue_is_usable(const struct vhc_queue *q);
 
 /* Open or close the gate accordingly, and note it. */
 void vhc_queue_settle(struct vhc_queue *q);

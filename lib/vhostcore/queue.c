@@ -22,6 +22,7 @@
 #include "control.h"
 #include "ctl/relay.h"
 #include "device.h"
+#include "ring/inflight.h"
 #include "ring/raw.h"
 #include "ring/verbs.h"
 
@@ -53,6 +54,9 @@ vhc_queue_destroy(struct vhc_queue *q)
 	if (!q)
 		return;
 	vhc_queue_stop(q);
+	if (q->dev->cls->lends)
+		q->dev->cls->lends->fini(q);
+	vhc_inflight_destroy(q->inflight);
 	vhc_caller_forget(q);
 	vhc_region_end_loan(&q->loan);
 	vhc_queue_forget(q);
@@ -110,11 +114,15 @@ static bool
 apply_kicks(struct vhc_queue *q)
 {
 	struct epoll_event edges[2];	/* kick_fd and wake_fd, no others */
+	bool has_work;
 
 	/* Forget the kicks so far: what they were for is there to be seen below. */
 	if (q->wants_kicks && q->poll_fd >= 0)
 		epoll_wait(q->poll_fd, edges, VHC_ARRAY_LEN(edges), 0);
-	if (!(q->ring.is_raw ? vhc_raw_kicks : ring_kicks)(&q->ring, q->wants_kicks))
+	has_work = (q->ring.is_raw ? vhc_raw_kicks : ring_kicks)(&q->ring, q->wants_kicks);
+	if (!q->ring.is_raw)
+		vhc_queue_log_event(q);
+	if (!has_work)
 		return false;
 	vhc_queue_wake(q);
 	return true;
@@ -128,20 +136,34 @@ vhc_queue_is_open(const struct vhc_queue *q)
 	return q->running && !q->is_control && vhc_device_uses_ring(q->dev, q->index);
 }
 
+bool
+vhc_queue_is_usable(const struct vhc_queue *q)
+{
+	return vhc_queue_is_open(q) && !q->draining;
+}
+
 /* The poller's again, if it is to have it. */
 static void
 open_gate(struct vhc_queue *q)
 {
-	if (vhc_queue_is_open(q))
+	const struct vhc_class_lends *lends = q->dev->cls->lends;
+
+	if (!vhc_queue_is_open(q))
+		return;
+	vhc_gate_open(&q->gate);
+	while (lends && lends->is_behind(q)) {
+		queue_close(q);
+		lends->catch_up(q);
 		vhc_gate_open(&q->gate);
+	}
 }
 
 void
 vhc_queue_settle(struct vhc_queue *q)
 {
-	q->usable = vhc_queue_is_open(q);
-	if (q->usable)
-		vhc_gate_open(&q->gate);
+	q->usable = vhc_queue_is_usable(q);
+	if (vhc_queue_is_open(q))
+		open_gate(q);
 	else
 		queue_close(q);
 }
@@ -165,6 +187,30 @@ base_fits(struct vhc_queue *q)
 	return false;
 }
 
+/*
+ * A region that contradicts itself breaks the ring, which is a state that is shown. False: there is
+ * no starting at all.
+ */
+static bool
+start_tracking(struct vhc_queue *q)
+{
+	int rc = vhc_device_track_inflight(q->dev, q);
+
+	if (rc) {
+		snprintf(q->obstacle, sizeof(q->obstacle), "%s", rc == -ENOMEM ? "out of memory" :
+			 "the file of SET_INFLIGHT_FD has no room for a ring of this size or kind");
+		return false;
+	}
+	if (!q->inflight)
+		return true;
+	if (vhc_inflight_recover(q->inflight, &q->ring, q->is_inflight_new) &&
+	    q->inflight->nr_resubmit)
+		log_notice(q->dev->name, "ring %u: %u requests that an earlier back-end took are "
+			   "done again", q->index, q->inflight->nr_resubmit);
+	q->is_inflight_new = false;
+	return true;
+}
+
 static bool
 queue_start(struct vhc_queue *q)
 {
@@ -182,6 +228,8 @@ queue_start(struct vhc_queue *q)
 		return false;
 	q->obstacle[0] = '\0';
 	vhc_ring_start(&q->ring, q->base);
+	if (!start_tracking(q))
+		return false;
 	if ((uint16_t)vhc_ring_base(&q->ring) != (uint16_t)q->base)
 		log_info(dev->name,
 			 "ring %u: the front-end said to go on at 0x%x, the ring itself says 0x%x",
@@ -211,7 +259,9 @@ end_run(struct vhc_queue *q)
 	if (q->ring.is_raw && !q->base_is_said)
 		q->ring.avail = q->ring.used = vhc_raw_mark(&q->ring);
 	q->base = vhc_ring_base(&q->ring);
-	q->running = q->is_control = false;
+	q->running = q->is_control = q->draining = false;
+	if (q->dev->cls->lends)
+		q->dev->cls->lends->stop(q);
 }
 
 bool
@@ -223,6 +273,41 @@ vhc_queue_stop(struct vhc_queue *q)
 	end_run(q);
 	return true;
 }
+
+/* ---- what the application holds ------------------------------------------------------------- */
+
+uint32_t
+vhc_queue_nr_held(const struct vhc_queue *q)
+{
+	const struct vhc_class_lends *lends = q->dev->cls->lends;
+
+	return lends ? lends->nr_held(q) : 0;
+}
+
+static void
+set_draining(struct vhc_queue *q, bool on)
+{
+	queue_close(q);
+	q->draining = on;
+	q->dev->cls->lends->drain(q, on);
+	open_gate(q);
+}
+
+/*
+ * How many are out is certain once none are handed out any more. What comes back after we began to
+ * wait, the poller tells us of.
+ */
+bool
+vhc_queue_wind_down(struct vhc_queue *q)
+{
+	bool began = q->running && !q->draining && q->dev->cls->lends;
+
+	if (began)
+		set_draining(q, true);
+	return (vhc_queue_nr_held(q) == 0 && vhc_queue_stop(q)) || began;
+}
+
+/* ---- running, continued --------------------------------------------------------------------- */
 
 bool
 vhc_queue_is_untouched(const struct vhc_queue *q)
@@ -244,9 +329,14 @@ vhc_queue_update(struct vhc_queue *q)
 			 " and the front-end has named no log (SET_LOG_BASE)");
 		return false;
 	}
-	if (wanted == q->running)
+	if (!wanted)
+		return q->running && vhc_queue_wind_down(q);
+	if (!q->running)
+		return vhc_queue_nr_held(q) == 0 && queue_start(q);
+	if (!q->draining)
 		return false;
-	return wanted ? queue_start(q) : vhc_queue_stop(q);
+	set_draining(q, false);
+	return true;
 }
 
 void
@@ -257,6 +347,8 @@ vhc_queue_remap(struct vhc_queue *q)
 	/* Bursts return 0 for as long as it takes to swap a few pointers, no longer. */
 	queue_close(q);
 	if (q->dev->map && !vhc_ring_translate(&q->ring, &q->claim, q->dev->map, q->obstacle)) {
+		if (q->dev->cls->lends)
+			q->dev->cls->lends->remap(q);
 		open_gate(q);
 		return;
 	}
@@ -366,7 +458,7 @@ vhc_queue_info(struct vhc_queue *q, struct vhc_queue_info *info)
 		.size = q->claim.size,
 		.started = q->started,
 		.enabled = q->enabled,
-		.running = q->is_control || vhc_queue_is_open(q),
+		.running = q->is_control || vhc_queue_is_usable(q),
 		.control = q->is_control,
 		.broken = q->running && ld_relaxed(&q->ring.broken),
 		.event_idx = q->running && q->ring.event_idx,

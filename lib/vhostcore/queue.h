@@ -15,6 +15,7 @@
 #include "ring/setup.h"
 #include "vhostcore_notify.h"
 
+struct inflight;
 struct relay;
 
 typedef uint16_t (*vhc_burst_t)(struct vhc_queue *q, void **items, uint16_t n);
@@ -48,6 +49,7 @@ struct vhc_queue {
 	bool enabled;		/* SET_VRING_ENABLE, or a front-end without protocol features */
 	bool running;		/* the ring is translated, and its poller's if anybody's */
 	bool is_control;	/* of a running ring: it carries commands, the gate stays closed */
+	bool draining;		/* running, until what was taken is back */
 	bool usable;		/* what the application was told last */
 	bool is_logged;		/* SET_VRING_ADDR: writes to it go to the dirty log */
 	uint64_t log_used_at;	/* what follows (dirty.c), read by anyone; QUEUE_NOT_LOGGED */
@@ -65,6 +67,8 @@ struct vhc_queue {
 	int wake_fd;		/* always readable; re-armed to wake the application ourselves */
 	struct region_loan loan;	/* what vhc_queue_monitor() told the address of */
 	struct call_duty duty;	/* `interval` changes while the gate is closed */
+	struct inflight *inflight;	/* NULL: what is taken is not noted; as the first half */
+	bool is_inflight_new;	/* the front-end sent it since the ring last ran */
 	char obstacle[RING_REASON_LEN];	/* why the ring could not be set up, or "" */
 };
 

@@ -17,10 +17,13 @@
  * Contexts: take, give and publish belong to the queue's one polling thread, as bursts do. They
  * never block, and never log.
  *
- * A queue that stops - the driver resets it, the front-end goes away, memory is unplugged - gives
- * nothing more. Chains that were taken stay valid, memory included, until they are given back:
- * give and publish them as ever. A front-end that waits for the ring to stop is answered when the
- * last one is back; after one that vanished, the next cannot start the ring before.
+ * A queue that stops gives nothing more. Chains that were taken stay valid, memory included, until
+ * they are given back, or their server is destroyed: give and publish them as ever. While the
+ * front-end waits for the ring to stop (GET_VRING_BASE), or has only disabled it, the driver still
+ * gets them, and the front-end is answered when the last one is back. After a front-end that
+ * vanished, or a reset, they are dropped, and the ring does not start again before the last one is
+ * back; vhc_device_info.why says so. Dropped requests come again, marked as resubmitted, where the
+ * front-end tracks what is in flight.
  */
 #ifndef VHOSTCORE_RING_H
 #define VHOSTCORE_RING_H
@@ -122,6 +125,64 @@ int vhc_queue_call(struct vhc_queue *q);
 
 /** Tell the front-end that this ring is beyond help (SET_VRING_ERR). 0; -ENODEV. Any thread. */
 int vhc_queue_signal_error(struct vhc_queue *q);
+
+/* ---- the in-flight region ------------------------------------------------------------------- */
+
+/*
+ * For raw_rings devices only: chains do all of this inside. A front-end with INFLIGHT_SHMFD gives a
+ * file in which each queue notes what it has taken, so that whoever comes after us can go on. A
+ * request is noted when it is taken (set), when it is about to be used (used), and when the driver
+ * has been told (clear); in this order, one request after the other:
+ *
+ *	vhc_queue_inflight_set(q, head, last, &entry);
+ *	... work; write the used entry, but do not move the ring's index (packed: flags) ...
+ *	vhc_queue_inflight_used(q, entry);
+ *	... move it ...
+ *	vhc_queue_inflight_clear(q, entry, used_idx);
+ *
+ * All of it holds between queue_changed(true) and the end of queue_changed(false), on one thread at
+ * a time, and waits for nobody.
+ */
+
+/** A request that an earlier back-end took and did not give back. */
+struct vhc_inflight_entry {
+	uint16_t index;		/**< split: its first descriptor; packed: its entry in the region */
+	uint64_t counter;	/**< rises in the order in which they were taken */
+};
+
+/** What is known of a queue's piece of the file. */
+struct vhc_queue_inflight {
+	void *region;		/**< laid out as the specification says, for the ring's kind */
+	uint64_t region_len;
+	uint16_t size;		/**< entries in it */
+	bool packed;
+	const struct vhc_inflight_entry *resubmit;	/**< to be done again, oldest first */
+	uint16_t nr_resubmit;
+	uint16_t used;		/**< where the ring stands by these notes; packed: wrap in bit 15 */
+};
+
+/** @return 0; -ENOENT the front-end tracks nothing for this queue; -EINVAL no raw_rings device. */
+int vhc_queue_inflight(struct vhc_queue *q, struct vhc_queue_inflight *inflight);
+
+/**
+ * Note as taken the chain whose first descriptor is @p head. Split: a descriptor number, @p last
+ * means nothing, and the entry is @p head. Packed: slots @p head to @p last of the ring.
+ *
+ * @param entry Receives its entry in the region, for the next two functions. May be NULL.
+ * @return 0; -EINVAL a place outside the ring, or more chains than it holds; -ENOENT.
+ */
+int vhc_queue_inflight_set(struct vhc_queue *q, uint16_t head, uint16_t last, uint16_t *entry);
+
+/** Note that it is about to be used. @return as above. */
+int vhc_queue_inflight_used(struct vhc_queue *q, uint16_t entry);
+
+/**
+ * Note that all requests noted as used are the driver's again.
+ *
+ * @param used_idx The ring's used index, of a split ring; else 0.
+ * @return         as above.
+ */
+int vhc_queue_inflight_clear(struct vhc_queue *q, uint16_t entry, uint16_t used_idx);
 
 #ifdef __cplusplus
 }

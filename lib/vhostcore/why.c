@@ -135,6 +135,19 @@ ring_to_set_up(const struct vhc_device *dev)
 	return any ? NULL : dev->queues[0];
 }
 
+/* One that cannot stop, or start again, before the application has given back what it took. */
+static const struct vhc_queue *
+ring_with_held(const struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nr_data_rings; i++) {
+		const struct vhc_queue *q = dev->queues[i];
+
+		if ((q->draining || !q->running) && vhc_queue_nr_held(q))
+			return q;
+	}
+	return NULL;
+}
+
 static const struct vhc_queue *
 ring_to_enable(const struct vhc_device *dev)
 {
@@ -160,6 +173,10 @@ why_next(const struct vhc_device *dev, char *why)
 			   "features are agreed on, but the front-end has not shared the guest's "
 			   "memory; if it does not soon, give QEMU -object memory-backend-memfd,"
 			   "id=mem,size=...,share=on -numa node,memdev=mem");
+	q = ring_with_held(dev);
+	if (q)
+		return say(why, VHC_STAGE_RINGS, "ring %u: waiting for %u requests that the"
+			   " application still holds", q->index, vhc_queue_nr_held(q));
 	q = ring_to_set_up(dev);
 	if (q)
 		return why_ring(dev, q, why);

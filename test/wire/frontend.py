@@ -41,6 +41,8 @@ class Request(IntEnum):
     SET_BACKEND_REQ_FD = 21
     GET_CONFIG = 24
     SET_CONFIG = 25
+    GET_INFLIGHT_FD = 31
+    SET_INFLIGHT_FD = 32
     RESET_DEVICE = 34
     GET_MAX_MEM_SLOTS = 36
     ADD_MEM_REG = 37
@@ -69,6 +71,7 @@ class Protocol(IntEnum):
     BACKEND_SEND_FD = 10
     HOST_NOTIFIER = 11
     INBAND_NOTIFICATIONS = 14
+    INFLIGHT_SHMFD = 12
     RESET_DEVICE = 13
     CONFIGURE_MEM_SLOTS = 15
     STATUS = 16
@@ -148,6 +151,10 @@ def mem_reg(one: bytes) -> bytes:
 
 def config(offset: int, data: bytes, flags: int = 0, *, size: int | None = None) -> bytes:
     return struct.pack("=III", offset, len(data) if size is None else size, flags) + data
+
+
+def inflight(num_queues: int, queue_size: int, size: int = 0, offset: int = 0) -> bytes:
+    return struct.pack("=QQHH4x", size, offset, num_queues, queue_size)
 
 
 # -- descriptors to send ---------------------------------------------------------------------------
@@ -237,6 +244,13 @@ class FrontEnd:
         assert answered == request, f"a reply to {name_of(answered)}"
         assert flags == VERSION | REPLY, f"a reply with flags {flags:#x}"
         return self._read(size)
+
+    def read_reply_with_fds(self, request: int) -> tuple[bytes, list[int]]:
+        """The same of a short reply that may carry descriptors; they close with the connection."""
+        raw, fds, _, _ = socket.recv_fds(self.sock, HEADER.size + PAYLOAD_MAX, 8)
+        answered, flags, size = HEADER.unpack(raw[:HEADER.size])
+        assert (answered, flags, size) == (request, VERSION | REPLY, len(raw) - HEADER.size)
+        return raw[HEADER.size:], [self.own(fd) for fd in fds]
 
     def ask(self, request: int, payload: bytes = b"", fds=()) -> bytes:
         """A request that has a reply of its own: the reply's payload."""

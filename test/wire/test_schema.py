@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from driver import ALL_PROTOCOL, BASIC_FEATURES, MEMORY_NAME
-from frontend import NOFD, PAYLOAD_MAX, Protocol, Request, addr, config, log_base, mem_reg
+from frontend import NOFD, PAYLOAD_MAX, Protocol, Request, addr, config, inflight
+from frontend import log_base, mem_reg
 from frontend import mem_table, message, region, state, u64
 
 # The specification's table: bytes of payload, descriptors, reply, protocol feature.
@@ -43,6 +44,8 @@ SPEC = {
     "SET_BACKEND_REQ_FD": (0, "one", "ack", Protocol.BACKEND_REQ),
     "GET_CONFIG": ("12+n", "none", "body", Protocol.CONFIG),
     "SET_CONFIG": ("12+n", "none", "ack", Protocol.CONFIG),
+    "GET_INFLIGHT_FD": (24, "none", "body", Protocol.INFLIGHT_SHMFD),
+    "SET_INFLIGHT_FD": (24, "one", "ack", Protocol.INFLIGHT_SHMFD),
     "RESET_DEVICE": (0, "none", "ack", Protocol.RESET_DEVICE),
     "GET_MAX_MEM_SLOTS": (0, "none", "body", Protocol.CONFIGURE_MEM_SLOTS),
     "ADD_MEM_REG": (40, "one", "ack", Protocol.CONFIGURE_MEM_SLOTS),
@@ -110,12 +113,15 @@ def legal(name: str) -> Parts:
         "REM_MEM_REG": mem_reg(memory_region),
         "SET_STATUS": u64(1),
         "GET_CONFIG": config(0, bytes(12)),
+        "GET_INFLIGHT_FD": inflight(2, 256),
+        "SET_INFLIGHT_FD": inflight(2, 8, 4096),
         "SET_CONFIG": config(0, bytes(6)),
     }
     fds = {
         "SET_MEM_TABLE": ["memory", "memory"],
         "SET_LOG_BASE": ["memory"],
         "SET_LOG_FD": ["eventfd"],
+        "SET_INFLIGHT_FD": ["memory"],
         "ADD_MEM_REG": ["memory"],
         "SET_VRING_KICK": ["eventfd"],
         "SET_VRING_CALL": ["eventfd"],
@@ -218,8 +224,8 @@ need_reply_or_not = pytest.mark.parametrize("need_reply", [False, True],
 
 
 # The configuration of a network device is read-only: test_config.py. What its bursts write is not
-# logged, so it does not offer that: test_dirty_log.py
-NOT_OF_A_NETWORK_DEVICE = {"SET_CONFIG", "SET_LOG_BASE"}
+# logged, so it does not offer that: test_dirty_log.py. Packets are not tracked: test_inflight.py
+NOT_OF_A_NETWORK_DEVICE = {"SET_CONFIG", "SET_LOG_BASE", "GET_INFLIGHT_FD", "SET_INFLIGHT_FD"}
 
 
 @need_reply_or_not

@@ -56,7 +56,7 @@ def start(driver) -> None:
 
 
 @pytest.fixture
-def started(guest):
+def started(guest, hardware):  # which has been looked at before
     start(guest)
     return guest
 

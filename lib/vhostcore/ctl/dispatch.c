@@ -47,6 +47,8 @@ static const struct row table[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_SET_BACKEND_REQ_FD] = { vhc_on_set_backend_req_fd, NO_RING },
 	[VHOST_USER_GET_CONFIG] = { vhc_on_get_config, NO_RING },
 	[VHOST_USER_SET_CONFIG] = { vhc_on_set_config, NO_RING },
+	[VHOST_USER_GET_INFLIGHT_FD] = { vhc_on_get_inflight_fd, NO_RING },
+	[VHOST_USER_SET_INFLIGHT_FD] = { vhc_on_set_inflight_fd, NO_RING },
 	[VHOST_USER_RESET_DEVICE] = { vhc_on_reset_device, NO_RING },
 	[VHOST_USER_GET_MAX_MEM_SLOTS] = { vhc_on_get_max_mem_slots, NO_RING },
 	[VHOST_USER_ADD_MEM_REG] = { vhc_on_add_mem_reg, NO_RING },
@@ -92,7 +94,7 @@ check_ring(struct vhc_device *dev, const struct schema_entry *entry, const struc
 					  "%s: ring %u is started; the front-end must stop "
 					  "it with GET_VRING_BASE first",
 					  entry->name, index);
-	return 0;
+	return rule == STOPPED_RING && dev->queues[index]->draining ? -EINPROGRESS : 0;
 }
 
 int

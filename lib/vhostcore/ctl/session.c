@@ -13,6 +13,7 @@
 #include "session.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@
 
 /* Messages handled before other sockets get their turn. */
 #define MESSAGES_PER_TURN 32
+
+static void on_readable(uint32_t events, void *arg);
 
 int
 vhc_session_refuse(struct vhc_device *dev, int err, const char *format, ...)
@@ -58,7 +61,8 @@ answer(struct session *s, const struct schema_entry *entry, const struct msg *ms
 		sent = vhc_frame_reply(s->sock, msg->request, hook->payload, hook->size, hook->fds,
 				       hook->nr_fds);
 	else if (rc == 0 && has_body)
-		sent = vhc_frame_reply(s->sock, msg->request, &reply->payload, reply->len, NULL, 0);
+		sent = vhc_frame_reply(s->sock, msg->request, &reply->payload, reply->len,
+				       &reply->fd, reply->nr_fds);
 	else if (!has_body && needs_ack)
 		sent = send_ack(s, msg, rc != 0);
 	else if (rc)
@@ -69,6 +73,33 @@ answer(struct session *s, const struct schema_entry *entry, const struct msg *ms
 	return sent;
 }
 
+static int
+watch_socket(struct session *s, uint32_t events)
+{
+	int rc;
+
+	vhc_loop_unwatch(s->dev->loop, &s->watch);
+	rc = vhc_loop_watch(s->dev->loop, s->sock, events, on_readable, s, &s->watch);
+	if (rc)
+		snprintf(s->reason, sizeof(s->reason), "its socket cannot be watched: %s",
+			 strerror(-rc));
+	return rc;
+}
+
+static int
+carry_on(struct vhc_device *dev, const struct schema_entry *entry, struct msg *msg,
+	 struct reply *reply, struct hook_verdict *hook)
+{
+	int rc = entry ? vhc_dispatch(dev, entry, msg, reply) : 0;
+
+	if (rc == 0)
+		rc = vhc_hook_after(dev, entry, msg, reply, hook);
+	if (rc == 0 && !entry && !hook->is_handled)
+		rc = vhc_session_refuse(dev, -EOPNOTSUPP, "request %u is not one we know",
+					msg->request);
+	return rc;
+}
+
 /* The application may handle what it likes, and what we do not know, before us or after. */
 static int
 carry_out(struct vhc_device *dev, const struct schema_entry *entry, struct msg *msg,
@@ -76,15 +107,38 @@ carry_out(struct vhc_device *dev, const struct schema_entry *entry, struct msg *
 {
 	int rc = vhc_hook_before(dev, entry, msg, hook);
 
-	if (rc || hook->is_handled)
-		return rc;
-	if (entry)
-		rc = vhc_dispatch(dev, entry, msg, reply);
-	if (rc == 0)
-		rc = vhc_hook_after(dev, entry, msg, reply, hook);
-	if (rc == 0 && !entry && !hook->is_handled)
-		rc = vhc_session_refuse(dev, -EOPNOTSUPP, "request %u is not one we know",
-					msg->request);
+	return rc || hook->is_handled ? rc : carry_on(dev, entry, msg, reply, hook);
+}
+
+/* Read no further message until this one is answered; but notice if the front-end goes. */
+static int
+park(struct session *s, const struct schema_entry *entry)
+{
+	s->parked = entry;
+	return watch_socket(s, 0);
+}
+
+/* 0: the conversation goes on; else s->reason says why it ends. */
+static int
+conclude(struct session *s, const struct schema_entry *entry, struct reply *reply,
+	 const struct hook_verdict *hook, int rc)
+{
+	struct msg *msg = &s->reader.msg;
+
+	if (rc == -EINPROGRESS) {
+		vhc_device_update(s->dev);
+		return park(s, entry);
+	}
+	vhc_msg_close_fds(msg);
+	if (rc) {
+		log_warn(s->dev->name, "refused: %s", s->reason);
+		vhc_device_refused(s->dev, s->reason);
+	}
+	/* An ack says that the effects are complete, so they must be. */
+	vhc_device_update(s->dev);
+	rc = hook->is_broken ? rc : answer(s, entry, msg, reply, hook, rc);
+	if (reply->nr_fds)
+		fd_close(&reply->fd);
 	return rc;
 }
 
@@ -108,14 +162,7 @@ handle_message(struct session *s)
 	rc = vhc_frame_check(msg, &entry, s->reason);
 	if (rc == 0 || rc == -EOPNOTSUPP)
 		rc = carry_out(dev, entry, msg, &reply, &hook);
-	vhc_msg_close_fds(msg);
-	if (rc) {
-		log_warn(dev->name, "refused: %s", s->reason);
-		vhc_device_refused(dev, s->reason);
-	}
-	/* An ack says that the effects are complete, so they must be. */
-	vhc_device_update(dev);
-	return hook.is_broken ? rc : answer(s, entry, msg, &reply, &hook, rc);
+	return conclude(s, entry, &reply, &hook, rc);
 }
 
 /* ---- the conversation ----------------------------------------------------------------------- */
@@ -151,12 +198,52 @@ watch_silence(struct session *s)
 		log_err(s->dev->name, "out of memory: cannot watch over a half-sent message");
 }
 
+static void
+end_disconnected(struct session *s)
+{
+	vhc_log(s->has_spoken ? VHC_LOG_NOTICE : VHC_LOG_INFO, s->dev->name,
+		"the front-end disconnected");
+	vhc_device_detach(s->dev, NULL);
+}
+
+static void
+end_if_gone(struct session *s)
+{
+	struct pollfd p = { .fd = s->sock };
+
+	if (poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR)))
+		end_disconnected(s);
+}
+
+void
+vhc_session_resume(struct session *s)
+{
+	const struct schema_entry *entry = s->parked;
+	struct hook_verdict hook = { 0 };
+	struct reply reply = { 0 };
+	int rc;
+
+	if (!entry)
+		return;
+	s->parked = NULL;
+	rc = carry_on(s->dev, entry, &s->reader.msg, &reply, &hook);
+	rc = conclude(s, entry, &reply, &hook, rc);
+	if (rc == 0 && !s->parked)
+		rc = watch_socket(s, EPOLLIN);
+	if (rc)
+		vhc_device_detach(s->dev, s->reason);
+}
+
 void
 vhc_session_poll(struct session *s)
 {
 	struct vhc_device *dev = s->dev;
 
-	for (int i = 0; i < MESSAGES_PER_TURN; i++) {
+	if (s->parked) {
+		end_if_gone(s);
+		return;
+	}
+	for (int i = 0; i < MESSAGES_PER_TURN && !s->parked; i++) {
 		switch (vhc_frame_read(&s->reader, s->sock, s->reason)) {
 		case FRAME_AGAIN:
 			watch_silence(s);
@@ -168,9 +255,7 @@ vhc_session_poll(struct session *s)
 				continue;
 			break;
 		case FRAME_EOF:
-			vhc_log(s->has_spoken ? VHC_LOG_NOTICE : VHC_LOG_INFO, dev->name,
-				"the front-end disconnected");
-			vhc_device_detach(dev, NULL);
+			end_disconnected(s);
 			return;
 		case FRAME_BAD:
 			log_warn(dev->name, "dropped: %s", s->reason);
@@ -197,7 +282,7 @@ vhc_session_create(struct vhc_device *dev, int sock, struct session **out)
 	if (s) {
 		s->dev = dev;
 		s->sock = sock;
-		rc = vhc_loop_watch(dev->loop, sock, EPOLLIN, on_readable, s, &s->watch);
+		rc = watch_socket(s, EPOLLIN);
 	}
 	if (rc) {
 		free(s);

@@ -23,6 +23,7 @@ struct session {
 	uint64_t silence_timer;
 	bool has_spoken;		/* a whole message has come */
 	struct frame_reader reader;
+	const struct schema_entry *parked; /* what the message waits for is not over; else NULL */
 	char reason[FRAME_REASON_LEN];	/* of the refusal being handled */
 };
 
@@ -30,6 +31,8 @@ struct session {
 struct reply {
 	union vhost_user_payload payload;
 	uint32_t len;
+	int fd;			/* goes along, and is closed here, if nr_fds is 1 */
+	unsigned int nr_fds;
 };
 
 /* What the application's hooks made of a message; the reply stays where the hook has it. */
@@ -61,6 +64,13 @@ void vhc_session_destroy(struct session *session);
 /* Handle what has arrived. May end the session through vhc_device_detach(). */
 void vhc_session_poll(struct session *session);
 
+/*
+ * Something that a handler may have waited for is over. Such a handler answers -EINPROGRESS, and is
+ * called again, with the same message, until it answers something else; no further message is read
+ * until then. May end the session through vhc_device_detach().
+ */
+void vhc_session_resume(struct session *session);
+
 /* Why a handler refuses; returns `err`, for `return refuse(dev, -EINVAL, ...)`. */
 int vhc_session_refuse(struct vhc_device *dev, int err, const char *format, ...) VHC_PRINTF(3, 4);
 
@@ -74,7 +84,7 @@ int vhc_dispatch(struct vhc_device *dev, const struct schema_entry *entry, struc
 
 /*
  * Handlers, by file. Each gets a message whose size and descriptors suit its request, takes the
- * descriptors it keeps, and answers 0 or what vhc_session_refuse() returned.
+ * descriptors it keeps, and answers 0, what vhc_session_refuse() returned, or -EINPROGRESS.
  */
 typedef int (*handler_fn)(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 
@@ -110,6 +120,10 @@ int vhc_on_set_vring_kick(struct vhc_device *dev, struct msg *msg, struct reply 
 int vhc_on_set_vring_call(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 int vhc_on_set_vring_err(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 int vhc_on_set_vring_enable(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+
+/* inflight.c */
+int vhc_on_get_inflight_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+int vhc_on_set_inflight_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 
 /* announce.c */
 int vhc_on_send_rarp(struct vhc_device *dev, struct msg *msg, struct reply *reply);

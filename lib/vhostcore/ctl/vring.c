@@ -49,6 +49,12 @@ vhc_on_set_vring_num(struct vhc_device *dev, struct msg *msg, struct reply *repl
 			"SET_VRING_NUM: ring %u of %u entries; a split ring has a "
 			"power of two",
 			q->index, num);
+	if (dev->inflight.view.host && q->index < dev->inflight.num_queues &&
+	    num > dev->inflight.queue_size)
+		return vhc_session_refuse(
+			dev, -EINVAL,
+			"SET_VRING_NUM: ring %u of %u entries, but SET_INFLIGHT_FD said %u",
+			q->index, num, dev->inflight.queue_size);
 	q->claim.size = (uint16_t)num;
 	q->has_num = true;
 	return 0;
@@ -69,6 +75,8 @@ vhc_on_set_vring_addr(struct vhc_device *dev, struct msg *msg, struct reply *rep
 		return vhc_session_refuse(dev, -EINVAL,
 					  "SET_VRING_ADDR: ring %u: unknown flags 0x%x", q->index,
 					  raw->flags);
+	if (q->draining && !same)
+		return -EINPROGRESS;
 	if (q->running && !same)
 		return vhc_session_refuse(
 			dev, -EBUSY,
@@ -111,9 +119,11 @@ vhc_on_get_vring_base(struct vhc_device *dev, struct msg *msg, struct reply *rep
 {
 	struct vhc_queue *q = queue_by_state(dev, msg);
 
-	vhc_queue_stop(q);
 	vhc_queue_set_kick(q, -1);
 	q->started = false;
+	vhc_queue_wind_down(q);
+	if (q->running)
+		return -EINPROGRESS;	/* no request may be lost: see vhc_session_resume() */
 	q->has_addr = false;
 	q->obstacle[0] = '\0';
 	/* Who works the ring himself says where it stands when he hears of it. */

@@ -46,7 +46,12 @@
 	X(CTRL_BAD,	ctrl_bad,	"a control command whose length or values make no sense") \
 	X(CTRL_NO_ACK,	ctrl_no_ack,	"a control command with no byte for the answer")
 
-#define RING_FAULTS(X) RING_FAULTS_BREAKING(X) RING_FAULTS_CHAIN(X) RING_FAULTS_COMMAND(X)
+/* The front-end's fault, and it stops the ring like the first. */
+#define RING_FAULTS_REGION(X) \
+	X(INFLIGHT_BAD,	inflight_bad,	"the in-flight region contradicts itself or the ring")
+
+#define RING_FAULTS(X) RING_FAULTS_BREAKING(X) RING_FAULTS_CHAIN(X) RING_FAULTS_COMMAND(X) \
+	RING_FAULTS_REGION(X)
 
 enum ring_fault {
 #define X(NAME, name, sentence) RING_FAULT_##NAME,

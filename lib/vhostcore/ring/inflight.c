@@ -31,6 +31,16 @@ vhc_inflight_len(enum ring_kind kind, uint16_t nr)
 	return sizeof(struct queue_region_split) + nr * (uint64_t)sizeof(struct desc_state_split);
 }
 
+/* Both layouts begin alike. */
+bool
+vhc_inflight_is_used(const void *g_region, uint16_t *nr)
+{
+	const struct queue_region_split *g_split = g_region;
+
+	*nr = ld_relaxed(&g_split->desc_num);
+	return ld_relaxed(&g_split->version) != 0;
+}
+
 int
 vhc_inflight_create(enum ring_kind kind, void *g_region, uint16_t nr, struct inflight **out)
 {
@@ -261,7 +271,7 @@ packed_read_chain(struct inflight *f, uint16_t head)
 	return num;
 }
 
-/* All chains in flight. Returns how many slots of the ring they took; more than it has: nonsense. */
+/* All chains in flight. Returns how many slots of the ring they took: more than it has if none. */
 static uint32_t
 packed_read_chains(struct inflight *f)
 {
@@ -308,8 +318,8 @@ packed_recover(struct inflight *f, struct ring *r, bool is_known)
 	nr_slots = packed_read_chains(f);
 	if (nr_slots > r->size)
 		return false;
-	/* Nobody has used this region yet, or the ring was stopped in good order since. */
-	if (!nr_slots && (!is_known || (f->used.idx == 0 && f->used.wrap)))
+	/* The ring was stopped in good order since, and is perhaps another one now. */
+	if (!nr_slots && !is_known)
 		f->used = r->used;
 	packed_free_rest(f);
 	r->used = f->used;
@@ -322,8 +332,9 @@ packed_recover(struct inflight *f, struct ring *r, bool is_known)
 static bool
 format_if_new(struct inflight *f, const struct ring *r)
 {
-	/* Both layouts begin alike. */
-	if (ld_relaxed(&f->g_split->version) == 0) {
+	uint16_t nr;
+
+	if (!vhc_inflight_is_used(f->g_split, &nr)) {
 		if (f->kind == RING_PACKED)
 			packed_format(f, r);
 		else
@@ -447,6 +458,20 @@ vhc_inflight_take(struct inflight *f, const struct ring *r, uint16_t from, uint1
 	return split_note_taken(f, id);
 }
 
+uint16_t
+vhc_inflight_id(const struct inflight *f, const struct ring *r, uint16_t head, uint16_t last)
+{
+	return f->kind == RING_PACKED ? guest_load16(&r->g_packed[last].id) : head;
+}
+
+struct ring_mark
+vhc_inflight_mark(const struct inflight *f)
+{
+	if (f->kind == RING_PACKED)
+		return f->used;
+	return (struct ring_mark){ .idx = ld_relaxed(&f->g_split->used_idx) };
+}
+
 /* ---- give ----------------------------------------------------------------------------------- */
 
 static void
@@ -463,6 +488,7 @@ packed_note_given(struct inflight *f, uint16_t head)
 	uint16_t last = f->last[head];
 
 	f->next[last] = f->free_head;
+	f->num[head] = 0;
 	st_relaxed(&f->g_packed->desc[last].next, f->free_head);
 	f->free_head = head;
 	note(&f->g_packed->free_head, head);

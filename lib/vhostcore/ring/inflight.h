@@ -4,12 +4,12 @@
  *
  * Knows:   spec/inflight.h; in which order the notes must be written so that they tell the truth
  *          whenever this process ends.
- * Trusts:  nothing in the region: another process wrote it, and the front-end can at any time. It is
- *          read once, when the ring starts; afterwards our own books count and are only copied there.
+ * Trusts:  nothing in the region: another process wrote it, and the front-end can at any time. It
+ *          is read once, when the ring starts; then our own books count, and are copied there.
  * Runs on: who works the ring, inside its gate; create, destroy and recover on the control thread.
  *
- * Only the end of the process is provided for, not that of the machine: what was stored before it is
- * there afterwards. So order in the program is all the order that is needed.
+ * Only the end of the process is provided for, not that of the machine: what was stored before it
+ * is there afterwards. So order in the program is all the order that is needed.
  */
 #ifndef VHC_RING_INFLIGHT_H
 #define VHC_RING_INFLIGHT_H
@@ -40,6 +40,7 @@ struct inflight {
 	uint16_t *num;
 	uint16_t free_head;
 	struct ring_mark used;
+	struct ring_mark used_next;	/* for who says piecemeal what a batch is */
 
 	/* what whoever was here before us took: oldest first */
 	struct vhc_inflight_entry *resubmit;
@@ -49,6 +50,9 @@ struct inflight {
 
 /* Bytes of the region for a queue of so many entries. */
 uint64_t vhc_inflight_len(enum ring_kind kind, uint16_t nr);
+
+/* Has anybody written to this piece of a file? Then `nr` is how many entries he says it has. */
+bool vhc_inflight_is_used(const void *g_region, uint16_t *nr);
 
 /* Books for a queue's piece of the region. Reads nothing there. 0 or -ENOMEM. */
 int vhc_inflight_create(enum ring_kind kind, void *g_region, uint16_t nr, struct inflight **f)
@@ -73,6 +77,13 @@ bool vhc_inflight_resubmit(struct inflight *f, struct ring *r, struct chain *c, 
 /* A chain was taken, whose first descriptor is at `from`. Returns its entry. */
 uint16_t vhc_inflight_take(struct inflight *f, const struct ring *r, uint16_t from, uint16_t id,
 			   uint16_t nr_slots);
+
+/* The id of a chain by its ends: of a packed ring what its last slot says. */
+uint16_t vhc_inflight_id(const struct inflight *f, const struct ring *r, uint16_t head,
+			 uint16_t last);
+
+/* Where the ring stands by the notes. */
+struct ring_mark vhc_inflight_mark(const struct inflight *f);
 
 /* The chain of this entry belongs to the batch that is going to be published. */
 void vhc_inflight_give(struct inflight *f, uint16_t entry);

@@ -38,6 +38,8 @@ enum vhost_user_request {
 	VHOST_USER_SET_BACKEND_REQ_FD = 21,
 	VHOST_USER_GET_CONFIG = 24,
 	VHOST_USER_SET_CONFIG = 25,
+	VHOST_USER_GET_INFLIGHT_FD = 31,
+	VHOST_USER_SET_INFLIGHT_FD = 32,
 	VHOST_USER_RESET_DEVICE = 34,
 	VHOST_USER_GET_MAX_MEM_SLOTS = 36,
 	VHOST_USER_ADD_MEM_REG = 37,
@@ -145,6 +147,14 @@ struct vhost_user_config {
 	uint8_t bytes[VHOST_USER_CONFIG_MAX];
 };
 
+/* A descriptor of the file comes along with it, except where a file is asked for. */
+struct vhost_user_inflight {
+	uint64_t mmap_size;
+	uint64_t mmap_offset;
+	uint16_t num_queues;
+	uint16_t queue_size;
+};
+
 /* Where the driver's kicks for a ring go; the index has the NOFD bit beside it. */
 struct vhost_user_vring_area {
 	uint64_t u64;
@@ -160,6 +170,7 @@ union vhost_user_payload {
 	struct vhost_user_mem_table mem_table;
 	struct vhost_user_mem_reg mem_reg;
 	struct vhost_user_config config;
+	struct vhost_user_inflight inflight;
 	struct vhost_user_log log;
 };
 
@@ -170,6 +181,7 @@ static_assert(offsetof(struct vhost_vring_addr, used_user_addr) == 16, "used com
 static_assert(sizeof(struct vhost_user_region) == 32, "memory region");
 static_assert(offsetof(struct vhost_user_mem_table, regions) == 8, "memory table");
 static_assert(sizeof(struct vhost_user_mem_reg) == 40, "single memory region");
+static_assert(sizeof(struct vhost_user_inflight) == 24, "in-flight file");
 static_assert(sizeof(struct vhost_user_log) == 16, "dirty log");
 static_assert(sizeof(struct vhost_user_vring_area) == 24, "host notifier area");
 static_assert(offsetof(struct vhost_user_config, bytes) == 12, "configuration space");

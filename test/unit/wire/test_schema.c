@@ -42,6 +42,8 @@ static const struct {
 	{ 21, "SET_BACKEND_REQ_FD", 0, 1, false, 5 },
 	{ 24, "GET_CONFIG", 12, 0, true, 9 },
 	{ 25, "SET_CONFIG", 12, 0, false, 9 },
+	{ 31, "GET_INFLIGHT_FD", 24, 0, true, 12 },
+	{ 32, "SET_INFLIGHT_FD", 24, 1, false, 12 },
 	{ 34, "RESET_DEVICE", 0, 0, false, 13 },
 	{ 36, "GET_MAX_MEM_SLOTS", 0, 0, true, 15 },
 	{ 37, "ADD_MEM_REG", 40, 1, false, 15 },

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is written on the interface for devices of one's own: the example, and the switch."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from driver import BUFFERS_AT, BUFFER_SIZE, DESC_F_WRITE, Driver, PackedRing, Ring
+from frontend import Feature, FrontEnd, bits, eventfd_count
+from programs import program, running, wait_for
+
+ECHO = program("doc", "echo")
+SWITCH = program("app", "vhostx-net")
+BASE = bits(Feature.VERSION_1, Feature.PROTOCOL_FEATURES)
+HEADER = bytes(10) + b"\1\0"
+RX, TX = 0, 1
+
+KINDS = {
+    "split": (BASE, Ring),
+    "packed": (BASE | bits(Feature.RING_PACKED), PackedRing),
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return KINDS[request.param]
+
+
+@pytest.fixture
+def guests():
+    """guests(path, nr_rings, kind) starts one."""
+    made: list[Driver] = []
+
+    def _make(path, nr_rings: int, kind: tuple) -> Driver:
+        features, ring_class = kind
+        driver = Driver(FrontEnd.connect(path), nr_rings, ring_class=ring_class)
+        made.append(driver)
+        return driver.start(features)
+
+    yield _make
+    for driver in made:
+        driver.close()
+
+
+def kick(driver: Driver, ring: int) -> None:
+    os.eventfd_write(driver.rings[ring].kick, 1)
+
+
+def write(driver: Driver, place: int, data: bytes) -> int:
+    """Into the guest's memory, beside the buffers of its rings; the guest address."""
+    at = BUFFERS_AT + 300 * BUFFER_SIZE + place * BUFFER_SIZE
+    driver.memory.map[at:at + len(data)] = data
+    return driver.memory.guest + at
+
+
+def read(driver: Driver, guest: int, length: int) -> bytes:
+    at = guest - driver.memory.guest
+    return driver.memory.map[at:at + length]
+
+
+# -- the example -----------------------------------------------------------------------------------
+
+
+def test_echo(folder, guests, kind):
+    with running(ECHO, folder / "echo"):
+        driver = guests(folder / "echo", 1, kind)
+        for number, length in enumerate([1, 60, 700, 1500]):
+            words = os.urandom(length)
+            question, answer = write(driver, 0, words), write(driver, 2, bytes(length))
+            half = length // 2
+            driver.rings[0].post_chain([
+                (question, half, 0), (question + half, length - half, 0),
+                (answer, length - half, DESC_F_WRITE), (answer + length - half, half, DESC_F_WRITE)])
+            kick(driver, 0)
+            wait_for(lambda: driver.rings[0].used_idx() == number + 1)
+            assert driver.rings[0].used(number)[1] == length
+            assert read(driver, answer, length) == words
+        assert eventfd_count(driver.rings[0].call) > 0
+
+
+def test_echo_is_short():
+    """What an example promises: a whole program that fits on a page."""
+    source = Path(__file__).parents[2] / "doc" / "examples" / "echo.c"
+    assert source.read_text(encoding="utf-8").count("\n") <= 60
+
+
+def test_echo_says_how_it_is_used():
+    done = subprocess.run([ECHO], capture_output=True, text=True, timeout=10)
+    assert (done.returncode, done.stderr) == (2, "usage: echo SOCKET\n")
+
+
+# -- the switch ------------------------------------------------------------------------------------
+
+
+class Station:
+    """A guest on a port of the switch."""
+
+    def __init__(self, driver: Driver, number: int):
+        self.driver = driver
+        self.mac = bytes([0x52, 0x54, 0, 0, 0, number])
+        self.nr_sent = self.nr_heard = 0
+        driver.rings[RX].post(64)
+
+    def send(self, to: bytes, words: bytes) -> bytes:
+        frame = to + self.mac + b"\x88\xb5" + words
+        packet = write(self.driver, self.nr_sent % 8, HEADER + frame)
+        self.driver.rings[TX].post_chain([(packet, len(HEADER), 0),
+                                          (packet + len(HEADER), len(frame), 0)])
+        kick(self.driver, TX)
+        self.nr_sent += 1
+        wait_for(lambda: self.driver.rings[TX].used_idx() == self.nr_sent)
+        return frame
+
+    def hear(self) -> bytes:
+        ring = self.driver.rings[RX]
+        wait_for(lambda: ring.used_idx() > self.nr_heard)
+        slot, length = ring.used(self.nr_heard)
+        self.nr_heard += 1
+        packet = read(self.driver, self.driver.memory.guest + BUFFERS_AT + slot * BUFFER_SIZE, length)
+        assert packet[:12] == HEADER
+        return packet[12:]
+
+    def has_heard_nothing(self) -> bool:
+        return self.driver.rings[RX].used_idx() == self.nr_heard
+
+
+EVERYBODY = b"\xff" * 6
+
+
+def test_switch_learns(folder, guests, kind):
+    sockets = [folder / name for name in "abc"]
+    with running(SWITCH, *sockets):
+        # One of the other kind among them: nobody can tell.
+        kinds = [kind, KINDS["split"], kind]
+        a, b, c = [Station(guests(path, 2, which), number)
+                   for number, (path, which) in enumerate(zip(sockets, kinds))]
+        frame = a.send(b.mac, b"is anybody there?")  # nobody knows where b is
+        assert b.hear() == frame and c.hear() == frame
+        frame = b.send(a.mac, b"only for you")
+        assert a.hear() == frame
+        frame = a.send(b.mac, os.urandom(1500))
+        assert b.hear() == frame
+        frame = c.send(EVERYBODY, b"to all")
+        assert a.hear() == frame and b.hear() == frame
+        assert c.has_heard_nothing()
+        a.send(a.mac, b"to myself")
+        frame = a.send(EVERYBODY, b"the last")
+        assert b.hear() == frame and c.hear() == frame
+        assert a.has_heard_nothing()
+
+
+def test_switch_goes_on_without_one(folder, guests, kind):
+    sockets = [folder / name for name in "ab"]
+    with running(SWITCH, *sockets):
+        a, b = [Station(guests(path, 2, kind), number) for number, path in enumerate(sockets)]
+        b.driver.front.close()
+        a.send(EVERYBODY, b"lost")
+        again = Station(guests(sockets[1], 2, kind), 7)
+        frame = a.send(EVERYBODY, b"heard")
+        # What was sent before it came may still be on its way to nobody.
+        assert again.hear() == frame
+        # The switch holds no request of a's, so that its rings stop at once.
+        a.driver.front.ask_base(TX)
+        a.driver.front.ask_base(RX)
+
+
+def test_switch_refuses_what_is_no_frame(folder, guests):
+    sockets = [folder / name for name in "ab"]
+    with running(SWITCH, *sockets):
+        a, b = [Station(guests(path, 2, KINDS["split"]), number)
+                for number, path in enumerate(sockets)]
+        short = write(a.driver, 0, HEADER + bytes(13))
+        for length in (1, 11, 12, 25):
+            a.driver.rings[TX].post_chain([(short, length, 0)])
+            a.nr_sent += 1
+        a.driver.rings[TX].post_chain([(short, 25, DESC_F_WRITE)])
+        a.nr_sent += 1
+        frame = a.send(EVERYBODY, b"")
+        assert b.hear() == frame and b.has_heard_nothing()
+
+
+@pytest.mark.parametrize("words, code, said", [
+    ([], 2, "name 2 to 64 sockets to join"),
+    (["/tmp/one"], 2, "name 2 to 64 sockets to join"),
+    (["--nonsense", "a", "b"], 2, "unrecognized option"),
+    (["/nonexistent/a", "/nonexistent/b"], 1, "the directory does not exist"),
+])
+def test_switch_says_what_to_do(words, code, said):
+    done = subprocess.run([SWITCH, *words], capture_output=True, text=True, timeout=10)
+    assert done.returncode == code
+    assert said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_switch_helps():
+    done = subprocess.run([SWITCH, "--help"], capture_output=True, text=True, timeout=10)
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: vhostx-net [--client] SOCKET SOCKET...\n")
