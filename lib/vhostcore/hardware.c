@@ -140,7 +140,7 @@ on_features_changed(struct vhc_device *dev, uint64_t features, void *arg)
 		b->app.features_changed(dev, features, b->app_arg);
 }
 
-static enum vhc_message_result
+static int
 on_message_after(struct vhc_device *dev, struct vhc_message *message, void *arg)
 {
 	struct vdpa_binding *b = arg;
@@ -191,7 +191,7 @@ on_connected(struct vhc_device *dev, bool connected, void *arg)
 	b->app.connected(dev, connected, b->app_arg);
 }
 
-static enum vhc_message_result
+static int
 on_message_before(struct vhc_device *dev, struct vhc_message *message, void *arg)
 {
 	struct vdpa_binding *b = arg;

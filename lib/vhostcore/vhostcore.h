@@ -110,11 +110,7 @@ struct vhc_server_opts {
 	uint16_t nr_vital_rings;
 	/** The application works the rings itself (vhc_queue_memory()): no bursts, no chains. */
 	bool raw_rings;
-	/**
-	 * Hardware that serves the rings: vhostcore_vdpa.h. Without a class; nr_rings 0 is as many
-	 * as it has, nr_vital_rings 0 the first pair of a network device and all of another.
-	 */
-	struct vhc_vdpa *vdpa;
+	struct vhc_vdpa *vdpa;	/**< hardware that serves the rings: vhostcore_vdpa.h */
 	bool no_reconnect;	/**< client role: connect once, do not try again */
 	const struct vhc_device_ops *ops; /**< may be NULL; copied */
 	void *ops_arg;
@@ -165,9 +161,7 @@ enum vhc_stage {
 const char *vhc_stage_name(enum vhc_stage stage);
 
 #define VHC_WHY_LEN 256
-
-/** No ring has this number. */
-#define VHC_NO_RING UINT16_MAX
+#define VHC_NO_RING UINT16_MAX	/**< no ring has this number */
 
 struct vhc_device_info {
 	char name[64];

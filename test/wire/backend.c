@@ -288,14 +288,14 @@ static void
 print_stats(struct soft_vdpa *soft, uint16_t ring)
 {
 	struct vhc_vdpa *vdpa = soft_vdpa_device(soft);
-	struct vhc_vdpa_stat_name names[4];
+	struct vhc_vdpa_stat_name known[4];
 	struct vhc_vdpa_stat stats[4];
-	int nr = vhc_vdpa_stats_names(vdpa, names, 4);
+	int nr = vhc_vdpa_stats_names(vdpa, known, 4);
 	int rc = vhc_vdpa_stats(vdpa, ring, stats, 4);
 
 	print_error_code(rc);
 	for (int i = 0; i < rc && i < nr; i++)
-		print_number(names[stats[i].id].name, stats[i].value);
+		print_number(known[stats[i].id].name, stats[i].value);
 }
 
 /* False: there is no such question. */

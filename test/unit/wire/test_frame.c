@@ -329,7 +329,8 @@ test_only_replies_come_where_we_ask(void)
 	CHECK_EQ(read_frame(), FRAME_AGAIN);
 	peer_request(theirs, 2, VHOST_USER_VERSION, &value, sizeof(value), 0);
 	CHECK_EQ(read_frame(), FRAME_BAD);
-	CHECK_HAS(reason, "an answer (2), flags 0x1, 8 bytes of payload: it is not marked as a reply");
+	CHECK_HAS(reason,
+		  "an answer (2), flags 0x1, 8 bytes of payload: it is not marked as a reply");
 	hang_up();
 	close_pair();
 	reader.of_replies = false;
