@@ -125,7 +125,7 @@ test_chains_of_all_kinds(void)
 		uint16_t id = i % 3 == 0 ? driver_post(&driver, pieces, 5) :
 			driver_post_indirect(&driver, pieces, 5, i % 3 == 1 ? 0 : 2,
 					     i % 2 ? GUEST_BUFFERS_AT + 100 * PAGE :
-						     GUEST_SEAM_AT - 24);
+						     GUEST_SEAM_AT - 16);
 
 		driver_publish(&driver);
 		CHECK_EQ(relay(), 0);
