@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * vhostcore_message.h - vhost-user messages for who has requests of their own, in both directions.
+ * vhostcore_message.h - vhost-user messages for who has requests of their own.
  *
  * A hook (vhc_device_ops.message_before, .message_after) sees each message of the front-end, those
  * that the library does not know included. `before` runs first and may handle it, which ends it
@@ -45,29 +45,6 @@ struct vhc_message {
 	int *fds;
 	unsigned int nr_fds;
 };
-
-/**
- * Tell the front-end that the configuration space changed (BACKEND_CONFIG_CHANGE_MSG).
- *
- * @param wait Until the front-end has acknowledged it, 5 s at most. Not on the control thread.
- * @return 0; -ENOTCONN no front-end, or none that listens (SET_BACKEND_REQ_FD); -EDEADLK @p wait on
- *         the control thread; -ETIMEDOUT; -EPROTO it refused; -EBUSY another call waits.
- * Context: any thread.
- */
-int vhc_device_config_changed(struct vhc_device *dev, bool wait);
-
-/**
- * Let the driver's kicks for a ring go to @p size bytes at @p offset of @p fd, which the front-end
- * maps into the guest (BACKEND_VRING_HOST_NOTIFIER_MSG). @p fd -1: to the kick descriptor again.
- *
- * Sent, not waited for: a refusal is logged. @p fd stays the caller's.
- *
- * @return 0; -ENOTSUP HOST_NOTIFIER, BACKEND_SEND_FD or VERSION_1 was not agreed on; -ENOTCONN;
- *         -EINVAL no such ring.
- * Context: any thread.
- */
-int vhc_device_host_notifier(struct vhc_device *dev, uint16_t ring, int fd, uint64_t offset,
-			     uint64_t size);
 
 #ifdef __cplusplus
 }
