@@ -130,12 +130,7 @@ __rte_experimental
 int rte_vhost_slave_config_change(int vid, bool need_reply);
 
 /** Its name since 23.03. */
-__rte_experimental
-static inline int
-rte_vhost_backend_config_change(int vid, bool need_reply)
-{
-	return rte_vhost_slave_config_change(vid, need_reply);
-}
+#define rte_vhost_backend_config_change rte_vhost_slave_config_change
 
 #ifdef __cplusplus
 }

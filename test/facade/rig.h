@@ -85,7 +85,7 @@ static struct rte_vhost_device_ops rig_ops = {
 
 /* Everything that was heard since the last time is this, within 5 s. */
 #define CHECK_HEARD(words) do { \
-	for (int i = 0; i < 5000 && strcmp(heard, words) != 0; i++) \
+	for (int try_ = 0; try_ < 5000 && strcmp(heard, words) != 0; try_++) \
 		nanosleep(&(struct timespec){ 0, 1000000 }, NULL); \
 	if (strcmp(heard, words) != 0) { \
 		fprintf(stderr, "%s:%d: heard: %s\n", __FILE__, __LINE__, heard); \

@@ -196,9 +196,7 @@ void vhc_facade_forget_resubmit(struct facade_port *port, uint16_t ring);
 
 /* ---- messages.c ----------------------------------------------------------------------------- */
 
-enum vhc_message_result vhc_facade_message_before(struct vhc_device *dev,
-						  struct vhc_message *message, void *arg);
-enum vhc_message_result vhc_facade_message_after(struct vhc_device *dev,
-						 struct vhc_message *message, void *arg);
+int vhc_facade_message_before(struct vhc_device *dev, struct vhc_message *message, void *arg);
+int vhc_facade_message_after(struct vhc_device *dev, struct vhc_message *message, void *arg);
 
 #endif

@@ -84,7 +84,7 @@ reply_with(struct facade_port *port, struct context *context, struct vhc_message
 	return VHC_MESSAGE_REPLY;
 }
 
-static enum vhc_message_result
+static int
 run(struct facade_port *port, rte_vhost_msg_handle handle, struct vhc_message *message)
 {
 	struct context context;
@@ -109,12 +109,12 @@ run(struct facade_port *port, rte_vhost_msg_handle handle, struct vhc_message *m
 	case RTE_VHOST_MSG_RESULT_ERR:
 		return VHC_MESSAGE_ERR;
 	}
-	return (enum vhc_message_result)-1;	/* the library says that it means nothing */
+	return -1;	/* the library says that it means nothing */
 }
 
 /* ---- hooks ---------------------------------------------------------------------------------- */
 
-enum vhc_message_result
+int
 vhc_facade_message_before(struct vhc_device *dev, struct vhc_message *message, void *arg)
 {
 	struct facade_port *port = arg;
@@ -133,7 +133,7 @@ names_ring(const struct vhc_message *message)
 		message->request == REQUEST_SET_VRING_ENABLE) && message->size > 0;
 }
 
-enum vhc_message_result
+int
 vhc_facade_message_after(struct vhc_device *dev, struct vhc_message *message, void *arg)
 {
 	struct facade_port *port = arg;

@@ -6,8 +6,10 @@
  * Trusts:  the application with the features of a device it makes itself.
  * Runs on: any thread.
  */
-#include "paths.h"
+#include <rte_vdpa.h>
+
 #include "mask.h"
+#include "paths.h"
 
 /* What the library serves by itself, whatever the device; known once there is a server. */
 static uint64_t
@@ -15,7 +17,8 @@ default_protocol_features(void)
 {
 	return BIT64(VHOST_USER_PROTOCOL_F_LOG_SHMFD) |
 	       BIT64(VHOST_USER_PROTOCOL_F_SLAVE_SEND_FD) |
-	       BIT64(VHOST_USER_PROTOCOL_F_HOST_NOTIFIER) | BIT64(VHOST_USER_PROTOCOL_F_MQ) | BIT64(VHOST_USER_PROTOCOL_F_RARP) |
+	       BIT64(VHOST_USER_PROTOCOL_F_HOST_NOTIFIER) |
+	       BIT64(VHOST_USER_PROTOCOL_F_MQ) | BIT64(VHOST_USER_PROTOCOL_F_RARP) |
 	       BIT64(VHOST_USER_PROTOCOL_F_REPLY_ACK) | BIT64(VHOST_USER_PROTOCOL_F_NET_MTU) |
 	       BIT64(VHOST_USER_PROTOCOL_F_SLAVE_REQ) | BIT64(VHOST_USER_PROTOCOL_F_STATUS);
 }
