@@ -71,6 +71,8 @@ static const char usage[] =
 	"  --drivers PEER,OURS\n"
 	"                 any drivers that take iface= and queues=, more arguments after a colon,\n"
 	"                 as net_vhostx:key=1:key=2 (default net_vhost,net_vhostx)\n"
+	"  --alone DRIVER one of them only; no ratio then: whoever compares runs does, as\n"
+	"                 devtools/bench-facade.py does\n"
 	"\n"
 	"How long:\n"
 	"  --rounds N     1 to 1000 (default 31)\n"
@@ -94,6 +96,7 @@ static const struct option longs[] = {
 	{ "sizes", required_argument, NULL, 's' },
 	{ "queues", required_argument, NULL, 'q' },
 	{ "drivers", required_argument, NULL, 'd' },
+	{ "alone", required_argument, NULL, 'a' },
 	{ "rounds", required_argument, NULL, 'r' },
 	{ "bursts", required_argument, NULL, 'b' },
 	{ "millis", required_argument, NULL, 't' },
@@ -165,13 +168,25 @@ two_drivers(char *text, struct bench_options *o)
 {
 	char *comma = strchr(text, ',');
 
-	if (!comma || comma == text || !comma[1] || strchr(comma + 1, ',')) {
-		fprintf(stderr, "--drivers: two names are needed, as net_vhost,net_vhostx\n");
+	if (!comma || comma == text || !comma[1] || strchr(comma + 1, ',') || o->drivers[1]) {
+		fprintf(stderr, "--drivers: two names are needed, as net_vhost,net_vhostx, "
+			"and no --alone\n");
 		return -1;
 	}
 	*comma = '\0';
 	o->drivers[0] = text;
 	o->drivers[1] = comma + 1;
+	return 0;
+}
+
+static int
+one_driver(char *text, struct bench_options *o)
+{
+	if (o->drivers[1] || *text == '\0' || strchr(text, ',')) {
+		fprintf(stderr, "--alone: one name is needed, and no --drivers\n");
+		return -1;
+	}
+	o->drivers[1] = text;
 	return 0;
 }
 
@@ -231,7 +246,7 @@ default_drivers(struct bench_options *o)
 {
 	if (o->mode->on_library)
 		o->drivers[1] = "libvhostcore";
-	else if (!o->drivers[0]) {
+	else if (!o->drivers[1]) {
 		o->drivers[0] = "net_vhost";
 		o->drivers[1] = "net_vhostx";
 	}
@@ -246,7 +261,7 @@ check_library(const struct bench_options *o)
 		fprintf(stderr, "--devices: each has one pair of queues\n");
 		return -1;
 	}
-	if (o->drivers[0]) {
+	if (o->drivers[1]) {
 		fprintf(stderr, "--devices: no driver takes part, --drivers means nothing\n");
 		return -1;
 	}
@@ -289,6 +304,8 @@ take_word(struct bench_options *o, int c)
 		return numbers(optarg, 1, BENCH_MAX_QUEUES, "--queues", o->queues, &o->nr_queues);
 	case 'd':
 		return two_drivers(optarg, o);
+	case 'a':
+		return one_driver(optarg, o);
 	case 'r':
 		return number(optarg, 1, BENCH_MAX_ROUNDS, "--rounds", &o->nr_rounds);
 	case 'b':

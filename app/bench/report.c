@@ -8,6 +8,7 @@
  */
 #include "bench.h"
 
+#include <link.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -100,6 +101,33 @@ describe_machine(void)
 		(double)rte_get_tsc_hz() / 1e6);
 }
 
+static int
+name_library(struct dl_phdr_info *object, size_t size, void *arg)
+{
+	const char *base = strrchr(object->dlpi_name, '/');
+	unsigned int *nr = arg;
+
+	(void)size;
+	if (!base || !strstr(base, "vhost"))
+		return 0;
+	fputs((*nr)++ ? ", " : "", report.json);
+	json_string(report.json, object->dlpi_name);
+	return 0;
+}
+
+/* Who compares runs of one driver wants to know what it ran on: the search path may have a say. */
+static void
+describe_libraries(void)
+{
+	unsigned int nr = 0;
+
+	if (report.options->drivers[0] || report.options->mode->on_library)
+		return;
+	fputs("  \"libraries\": [", report.json);
+	dl_iterate_phdr(name_library, &nr);
+	fputs("],\n", report.json);
+}
+
 static void
 describe_run(int argc, char **argv)
 {
@@ -116,8 +144,10 @@ describe_run(int argc, char **argv)
 		fputs(d ? ", " : "", report.json);
 		json_name(o->drivers[d]);
 	}
+	fputs("],\n", report.json);
+	describe_libraries();
 	fprintf(report.json,
-		"],\n  \"burst\": %d,\n  \"rounds\": %u,\n  \"bursts_a_round\": %u,\n"
+		"  \"burst\": %d,\n  \"rounds\": %u,\n  \"bursts_a_round\": %u,\n"
 		"  \"millis_a_stretch\": %u,\n  \"rows\": [",
 		BENCH_BURST, o->nr_rounds, o->nr_bursts, o->millis);
 }

@@ -26,8 +26,8 @@ take(enum bench_who who, const struct bench_row *row, const struct bench_shot *s
 {
 	if (row->mode->on_library)
 		return who == BENCH_PEER ? 0 : bench_library_round(who, shot, sample);
-	if (who != BENCH_FLOOR)
-		return row->mode->round(&sides[who], shot, sample);
+	if (who != BENCH_FLOOR)	/* a driver that is alone has no peer */
+		return sides[who].nr_pairs ? row->mode->round(&sides[who], shot, sample) : 0;
 	return row->mode->has_floor ? bench_floor_round(shot, sample) : 0;
 }
 
@@ -68,6 +68,8 @@ take_block(const struct bench_options *o, const struct bench_row *row,
 	unsigned int end = o->nr_rounds * (block + 1) / BLOCKS;
 	int rc;
 
+	if (!o->drivers[who])
+		return 0;
 	rc = bench_side_open(&sides[who], o->drivers[who], row);
 	if (rc == 0)
 		rc = warm_up(who, row, shot);
@@ -120,7 +122,7 @@ open_sides(const struct bench_options *o, const struct bench_row *row)
 	if (row->mode->on_library)
 		return bench_library_open(row);
 	for (unsigned int d = 0; d < 2 && !row->mode->in_blocks; d++)
-		if (bench_side_open(&sides[d], o->drivers[d], row))
+		if (o->drivers[d] && bench_side_open(&sides[d], o->drivers[d], row))
 			return -1;
 	return 0;
 }

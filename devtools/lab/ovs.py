@@ -45,11 +45,13 @@ class OvsDpdk:
         self.prefix = f"vhx-ovs-{os.getpid()}-{serial}"
         self.bridge = f"vhx{os.getpid()}-{serial}"[:15]
         self._env = {f"OVS_{name}DIR": str(self.folder) for name in ("RUN", "DB", "LOG", "SYSCONF")}
+        self._lifetime = lifetime
         self._processes: list[Process] = []
         try:
             self._start_database(lifetime)
             self._configure(hugepages, memory, cpu_mask)
-            self._start_switch(lifetime)
+            self._start_switch()
+            self.vsctl("add-br", self.bridge, "--", "set", "Bridge", self.bridge, "datapath_type=netdev")
         except BaseException:
             self.stop()
             raise
@@ -78,15 +80,24 @@ class OvsDpdk:
                    "other_config:dpdk-lcore-mask=0x1", f"other_config:pmd-cpu-mask={cpu_mask}",
                    f"other_config:dpdk-extra={_quoted(' '.join(words))}")
 
-    def _start_switch(self, lifetime: float) -> None:
+    def _start_switch(self) -> None:
         argv = [SWITCH, f"unix:{self.folder}/db.sock", f"--unixctl={self.folder}/switch.ctl",
                 "--verbose=console:info", "--verbose=syslog:off"]
-        self.switch = self._run(argv, "ovs-vswitchd", lifetime)
+        self.switch = self._run(argv, "ovs-vswitchd", self._lifetime, paths.back_end_environment())
         self.switch.wait_for("DPDK Enabled - initialized", 30)
-        self.vsctl("add-br", self.bridge, "--", "set", "Bridge", self.bridge, "datapath_type=netdev")
+        library = paths.vhost_library_of(self.switch.pid)
+        if paths.is_ours(library) != paths.is_facade():
+            raise ProcessError(self.switch.explain(f"runs on {library}"))
 
-    def _run(self, argv: list, name: str, lifetime: float) -> Process:
-        process = Process(argv, self.folder / f"{name}.log", stdin="null", env=self._env,
+    def kill_and_restart(self) -> None:
+        """kill -9 of the switch; the next one finds bridge and ports in the database."""
+        self.switch.kill()
+        self._processes.remove(self.switch)
+        shutil.rmtree(paths.dpdk_runtime_dir(self.prefix), ignore_errors=True)
+        self._start_switch()
+
+    def _run(self, argv: list, name: str, lifetime: float, env: dict[str, str] | None = None) -> Process:
+        process = Process(argv, self.folder / f"{name}.log", stdin="null", env=self._env | (env or {}),
                           cwd=self.folder, lifetime=lifetime, name=name)
         self._processes.append(process)
         return process
@@ -105,11 +116,22 @@ class OvsDpdk:
 
     def add_dpdk_port(self, name: str, devargs: str, queues: int = 1) -> None:
         """Hot-plug a DPDK port: add_dpdk_port("p0", "net_vhostx0,iface=/path.sock")."""
-        self.vsctl("add-port", self.bridge, name, "--", "set", "Interface", name, "type=dpdk",
-                   f"options:dpdk-devargs={_quoted(devargs)}", f"options:n_rxq={queues}")
+        self._add_port(name, "dpdk", f"options:dpdk-devargs={_quoted(devargs)}", f"options:n_rxq={queues}")
+
+    def add_vhost_client_port(self, name: str, path: str | Path) -> None:
+        """OVS's own vhost-user port, without an ethdev; QEMU listens on the path."""
+        self._add_port(name, "dpdkvhostuserclient", f"options:vhost-server-path={_quoted(str(path))}")
+
+    def add_vhost_server_port(self, name: str) -> Path:
+        """The older kind, which listens; return where."""
+        self._add_port(name, "dpdkvhostuser")
+        return self.folder / name
+
+    def _add_port(self, name: str, kind: str, *options: str) -> None:
+        self.vsctl("add-port", self.bridge, name, "--", "set", "Interface", name, f"type={kind}", *options)
         error = json.loads(self.vsctl("--format=json", "get", "Interface", name, "error").strip() or "[]")
         if error:
-            raise ProcessError(self.switch.explain(f"port {name} with {devargs}: {error}"))
+            raise ProcessError(self.switch.explain(f"port {name} of type {kind}, {options}: {error}"))
 
     def del_port(self, name: str) -> None:
         """Remove a port; DPDK unplugs its device."""

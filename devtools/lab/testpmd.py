@@ -42,7 +42,7 @@ class Testpmd(Process):
         self.prefix = f"vhx-{os.getpid()}-{serial}"
         self.forward = forward
         if load_plugin is None:
-            load_plugin = any(paths.OURS in vdev for vdev in vdevs)
+            load_plugin = any(vdev.startswith(paths.driver()) for vdev in vdevs)
         argv = [*wrapper, "stdbuf", "-oL", "dpdk-testpmd", "--no-pci", f"--file-prefix={self.prefix}",
                 f"--lcores={lcores}", *_memory_args(hugepages, memory)]
         argv += paths.plugin_args() if load_plugin else []
@@ -54,8 +54,10 @@ class Testpmd(Process):
         argv += _optional("--mbuf-size", mbuf_size) + _optional("--max-pkt-len", max_frame)
         argv += extra
         log = Path(folder) / f"{name}-{serial}.log"
+        env = {**(paths.back_end_environment() if load_plugin else {}), **(env or {})}
         super().__init__(argv, log, env=env, lifetime=lifetime, name=name)
         self._await_prompt(startup)
+        self._check_library(load_plugin)
 
     def _await_prompt(self, startup: float) -> None:
         try:
@@ -66,6 +68,14 @@ class Testpmd(Process):
         except ProcessError:
             self.stop(timeout=1)
             raise
+
+    def _check_library(self, is_back_end: bool) -> None:
+        """Nothing passes by accident: who is to run on our librte_vhost does, and nobody else."""
+        library = paths.vhost_library_of(self.pid)
+        if paths.is_ours(library) != (is_back_end and paths.is_facade()):
+            said = self.explain(f"runs on {library}")
+            self.stop(timeout=1)
+            raise ProcessError(said)
 
     # -- the prompt -------------------------------------------------------------------------
 

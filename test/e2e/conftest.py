@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """End-to-end tests: Debian's testpmd and virtio-user against the driver under test.
 
-VHOSTX_DRIVER=net_vhost runs them against Debian's own driver instead (see devtools/lab/paths.py).
+VHOSTX_DRIVER=net_vhost runs them against Debian's own driver instead, VHOSTX_DRIVER=facade against that driver
+on our librte_vhost.so.23 (see devtools/lab/paths.py).
 """
 
 import shutil
@@ -35,3 +36,13 @@ def folder():
 def ours_only():
     if paths.is_peer():
         pytest.skip("net_vhost does not promise this; unset VHOSTX_DRIVER to run it on net_vhostx")
+
+
+@pytest.fixture
+def on_facade(monkeypatch):
+    """Debian's programs on our librte_vhost.so.23; with VHOSTX_DRIVER=net_vhost on their own: the test is fair."""
+    if paths.under_test() == paths.OURS:
+        monkeypatch.setenv("VHOSTX_DRIVER", paths.FACADE)
+    missing = paths.what_is_missing()
+    if missing:
+        pytest.fail(missing, pytrace=False)

@@ -64,7 +64,8 @@ def program(folder: Path, source: str, vdev: str):
     target, prefix = _compiled(source, folder), f"vhx-{os.getpid()}-{Path(source).stem}"
     argv = [target, "--no-pci", "--no-huge", "-m", "128", "--lcores=0@0", f"--file-prefix={prefix}",
             *paths.plugin_args(), f"--vdev={vdev}"]
-    with Process(argv, folder / f"{target.name}.log", stdin="null", lifetime=60) as process:
+    env = paths.back_end_environment() if vdev.startswith(paths.driver()) else {}
+    with Process(argv, folder / f"{target.name}.log", stdin="null", env=env, lifetime=60) as process:
         yield process
     shutil.rmtree(paths.dpdk_runtime_dir(prefix), ignore_errors=True)
 

@@ -144,6 +144,19 @@ def test_peer_against_itself(folder):
         assert 0.7 < row["ratio"] < 1.4, row
 
 
+def test_alone(folder):
+    """One driver, its floor, nobody to compare with; which libraries it ran on is said."""
+    report = _measure(folder, "--alone", "net_vhost", "--paths", "split-mergeable", "--sizes", "64")
+    assert _kinds(report) == ["pull", "push", "idle"]
+    assert report["drivers"] == [None, "net_vhost"]
+    assert {"librte_net_vhost", "librte_vhost"} <= {Path(name).name.split(".so")[0] for name in report["libraries"]}
+    for row in report["rows"]:
+        assert row["ours"] > 0 and row["peer"] is None and row["ratio"] is None
+    report = _measure(folder, "--ports", "2", "--alone", "net_vhostx", "--paths", "split-mergeable", "--sizes", "64")
+    assert [row["ports"] for row in report["rows"]] == [1] * 3 + [2] * 3
+    assert all(row["ours"] > 0 for row in report["rows"])
+
+
 def test_csv_says_what_json_says(folder):
     report = _measure(folder, "--paths", "split-mergeable", "--sizes", "64", "--csv", str(folder / "bench.csv"))
     with open(folder / "bench.csv", encoding="utf-8", newline="") as file:
@@ -169,9 +182,11 @@ def test_progress_is_for_terminals(folder):
     (["--devices", "4", "--queues", "2"], "one pair of queues"),
     (["--devices", "4", "--drivers", "net_vhost,net_vhostx"], "no driver takes part"),
     (["--drivers", "net_vhost"], "two names are needed"),
+    (["--alone", "net_vhost,net_vhostx"], "one name is needed"),
+    (["--alone", "net_vhost", "--drivers", "net_vhost,net_vhostx"], "two names are needed"),
     (["--loop", "--idle"], "--loop and --idle: one at a time"),
     (["--no-huge"], "unrecognized option"),
-], ids=["path", "size", "ports", "devices", "devices-queues", "devices-drivers", "drivers", "modes", "eal-option"])
+], ids=["path", "size", "ports", "devices", "devices-queues", "devices-drivers", "drivers", "alone", "alone-and-drivers", "modes", "eal-option"])
 def test_refused(words, sentence):
     done = _bench(*words)
     assert done.returncode == 2

@@ -126,8 +126,13 @@ def _cases() -> list:
 
 @pytest.mark.parametrize("path, queues, ring", _cases())
 def test_every_byte_on_every_path(folder, path, queues, ring):
+    carry(folder, path, queues, ring)
+
+
+def carry(folder, path: Path, queues: int, ring: int, sizes: tuple[int, ...] = SIZES) -> None:
+    """There and back on this very path: every byte is compared, every packet and byte counted."""
     loop = PcapLoop(folder, queues)
-    loop.prepare(list(SIZES), max(900 // queues, 450))
+    loop.prepare(list(sizes), max(900 // queues, 450))
     counted = (pcap_behind if path.mergeable else pcap_in_front)(loop, path, ring)
     octets = sum(len(packet) for packets in loop.sent for packet in packets)
     assert (counted["RX-packets"], counted["TX-packets"]) == (loop.total(), loop.total())

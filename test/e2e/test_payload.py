@@ -106,6 +106,11 @@ def _packed_sweep() -> list[Case]:
 
 @pytest.mark.parametrize("case", _sweep() + _packed_sweep(), ids=lambda case: case.name)
 def test_every_byte_arrives(folder, case):
+    carry(folder, case)
+
+
+def carry(folder, case: Case) -> None:
+    """There and back: every byte is compared, every packet and byte counted."""
     loop = PcapLoop(folder, case.queues)
     source = loop.prepare(list(case.sizes), case.count)
     sock = folder / "sock"
