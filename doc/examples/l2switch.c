@@ -63,7 +63,8 @@ copy_chain(struct port *port, const struct ring *ring, uint16_t head, uint8_t *b
 	uint32_t done = 0;
 
 	for (uint16_t nr = 0; head < size && nr < size; nr++) {
-		const struct vring_desc desc = *(volatile struct vring_desc *)&ring->vring.desc[head];
+		volatile struct vring_desc *shared = &ring->vring.desc[head];
+		const struct vring_desc desc = *shared;
 		uint64_t part = desc.len, at = desc.addr;
 
 		if (!(desc.flags & VRING_DESC_F_WRITE) == writes)
@@ -74,7 +75,8 @@ copy_chain(struct port *port, const struct ring *ring, uint16_t head, uint8_t *b
 			part = len - done;
 		while (part) {
 			uint64_t there = part;
-			void *host = (void *)(uintptr_t)rte_vhost_va_from_guest_pa(port->mem, at, &there);
+			uint64_t host_va = rte_vhost_va_from_guest_pa(port->mem, at, &there);
+			void *host = (void *)(uintptr_t)host_va;
 
 			if (!host)
 				return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * rte_vhost_ring.h - for who works the rings: addresses, notifications, the log; part of rte_vhost.h.
+ * rte_vhost_ring.h - for who works the rings: where they are, signals, the log; of rte_vhost.h.
  *
  * Unless said otherwise: 0, or -1 for a vid or ring that does not exist and for a NULL pointer; any
  * thread.

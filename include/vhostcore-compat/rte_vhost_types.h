@@ -130,7 +130,7 @@ struct rte_vhost_vring {
 		struct vring_packed_desc_event *device_event;
 	};
 	uint64_t log_guest_addr;	/**< of the used part; 0: not logged */
-	int callfd;			/**< as kickfd; rte_vhost_vring_call() is the way to use it */
+	int callfd;			/**< as kickfd; rte_vhost_vring_call() writes it */
 	int kickfd;			/**< -1: the driver polls or is polled; -2: not said yet */
 	uint16_t size;
 };

@@ -20,7 +20,7 @@ int rte_vhost_get_negotiated_features(int vid, uint64_t *features);
 __rte_experimental
 int rte_vhost_get_negotiated_protocol_features(int vid, uint64_t *protocol_features);
 
-/** @return 0; -ENODEV; -EAGAIN the device does not run; -ENOTSUP the MTU feature is not agreed on. */
+/** @return 0; -ENODEV; -EAGAIN the device does not run; -ENOTSUP no MTU was agreed on. */
 int rte_vhost_get_mtu(int vid, uint16_t *mtu);
 
 /** Node of the guest's memory; -1: not known. */
@@ -81,7 +81,7 @@ rte_vhost_gpa_to_vva(struct rte_vhost_memory *mem, uint64_t gpa)
 /** @return NULL: none. */
 struct rte_vdpa_device *rte_vhost_get_vdpa_device(int vid);
 
-/* ---- packets: only where the built-in network device is on ------------------------------------ */
+/* ---- packets: only where the built-in network device is on --------------------------------- */
 
 /**
  * Copy packets into the guest's receive ring, an even one. They stay the caller's.

@@ -59,7 +59,7 @@ __rte_internal
 struct rte_vdpa_device *rte_vdpa_register_device(struct rte_device *rte_dev,
 						 struct rte_vdpa_dev_ops *ops);
 
-/** @return 0; -1 it is not registered, or in use by a path. */
+/** No path may have it still. @return 0; -1 it is not registered. */
 __rte_internal
 int rte_vdpa_unregister_device(struct rte_vdpa_device *dev);
 

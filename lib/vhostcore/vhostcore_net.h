@@ -111,7 +111,7 @@ struct vhc_net_push_conf {
  */
 int vhc_net_push_setup(struct vhc_queue *q, const struct vhc_net_push_conf *conf);
 
-/** The driver was interrupted by this queue's polling thread, which calls it: count, do not block. */
+/** The queue's polling thread interrupted the driver, and calls this: count, do not block. */
 typedef void (*vhc_net_called_t)(struct vhc_queue *q, void *arg);
 
 /** Hear of it; NULL: no more. Context: any thread, also while the queue is polled. */
@@ -120,13 +120,14 @@ void vhc_net_on_call(struct vhc_queue *q, vhc_net_called_t fn, void *arg);
 /**
  * Put up to @p n packets into the guest.
  *
- * Packets are copied and, unless vhc_net_push_setup() said keep, freed; their contents are never changed, also where their flags ask for
- * a checksum, a VLAN tag or segmentation. RTE_MBUF_F_TX_TCP_SEG and RTE_MBUF_F_TX_UDP_SEG are
- * passed on to a guest that takes them; for any other the packet is cut here. UDP becomes one
- * datagram for each tso_segsz bytes of payload or, with RTE_PTYPE_L4_FRAG in the packet type, stays
- * one datagram, in IP fragments of that size. A packet that only came as RTE_MBUF_F_RX_LRO goes as
- * it is. A packet too large for the guest's buffers - one of them, or with MRG_RXBUF as many as the
- * ring has entries - is dropped and counted (vhc_net_stats.too_long), so it is consumed as well.
+ * Packets are copied and, unless vhc_net_push_setup() said keep, freed; their contents are never
+ * changed, also where their flags ask for a checksum, a VLAN tag or segmentation.
+ * RTE_MBUF_F_TX_TCP_SEG and RTE_MBUF_F_TX_UDP_SEG are passed on to a guest that takes them; for any
+ * other the packet is cut here. UDP becomes one datagram for each tso_segsz bytes of payload or,
+ * with RTE_PTYPE_L4_FRAG in the packet type, stays one datagram, in IP fragments of that size. A
+ * packet that only came as RTE_MBUF_F_RX_LRO goes as it is. A packet too large for the guest's
+ * buffers - one of them, or with MRG_RXBUF as many as the ring has entries - is dropped and counted
+ * (vhc_net_stats.too_long), so it is consumed as well.
  *
  * @param q     Queue of an even ring; the caller is its only poller.
  * @return      Number of packets consumed, from the start; the rest still belong to the caller.

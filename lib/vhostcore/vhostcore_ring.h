@@ -118,7 +118,8 @@ int vhc_queue_set_base(struct vhc_queue *q, uint16_t avail, uint16_t used);
 /**
  * Raw rings: used entries are written, interrupt the driver if it wants to be.
  *
- * @return 1 it was; 0 it does not want to be; -EAGAIN control is changing the queue; -ENODEV it is stopped.
+ * @return 1 it was; 0 it does not want to be; -EAGAIN control is changing the queue; -ENODEV it
+ *         is stopped.
  * Context: any thread; never waits.
  */
 int vhc_queue_call(struct vhc_queue *q);

@@ -49,7 +49,7 @@ uint64_t side_nr_calls(struct side *s, unsigned int ring);
 
 bool side_kicks_refused(struct side *s, unsigned int ring);
 
-/* A message, with a reply if `reply` is not NULL (64-bit), or an acknowledgement that is checked. */
+/* A message; `reply` not NULL: with a reply of 64 bits, else an acknowledgement, checked. */
 void side_say(struct side *s, uint32_t request, const void *payload, uint32_t size,
 	      uint64_t *reply);
 uint64_t side_ack(struct side *s, uint32_t request, const void *payload, uint32_t size);

@@ -29,7 +29,9 @@ vhc_facade_note_ring(struct facade_port *port, uint16_t ring)
 	vhc_queue_info(q, &info);
 	vhc_queue_memory(q, &facts.memory);
 	facts.kick_fd = info.started ? facts.memory.kick_fd : FD_UNSAID;
-	facts.call_fd = facts.memory.call_fd >= 0 || info.started ? facts.memory.call_fd : FD_UNSAID;
+	facts.call_fd = facts.memory.call_fd;
+	if (facts.call_fd < 0 && !info.started)
+		facts.call_fd = FD_UNSAID;
 	pthread_mutex_lock(&port->facts_lock);
 	port->ring_facts[ring] = facts;
 	port->facts.nr_rings = RTE_MAX(port->facts.nr_rings, ring + 1);

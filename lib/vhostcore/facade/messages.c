@@ -55,7 +55,7 @@ fill(struct context *context, const struct vhc_message *message)
 		context->fds[i] = i < message->nr_fds ? message->fds[i] : -1;
 }
 
-/* A handler that took the message took its descriptors; one that refused it may have closed some. */
+/* Who took the message took its descriptors; who refused it may have closed some. */
 static void
 take_fds(const struct context *context, struct vhc_message *message, bool all)
 {

@@ -108,7 +108,7 @@ check(const char *path, uint64_t flags)
 	if (flags & RTE_VHOST_USER_POSTCOPY_SUPPORT)
 		return refuse(path, "postcopy support is not there: register without that flag");
 	if (flags & RTE_VHOST_USER_ASYNC_COPY)
-		return refuse(path, "asynchronous copies are not there: register without that flag");
+		return refuse(path, "no asynchronous copies here: register without that flag");
 	return 0;
 }
 
