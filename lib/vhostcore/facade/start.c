@@ -34,7 +34,8 @@ options_of(struct facade_port *port)
 {
 	bool is_net = port->is_net && !port->vdpa;
 	const struct vhc_class *cls = is_net ? vhc_net_class() : NULL;
-	uint64_t all = vhc_class_features(cls, FACADE_RINGS);
+	/* What hardware has it says itself, less what the path does not offer: hardware.c. */
+	uint64_t all = port->vdpa ? port->features : vhc_class_features(cls, FACADE_RINGS);
 
 	return (struct vhc_server_opts){
 		.name = name_of(port),
