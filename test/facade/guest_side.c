@@ -13,6 +13,7 @@
 
 #define BUFFERS_AT 0x100000u	/* bytes into the memory: sent ones, then those to receive */
 #define BUFFER_LEN 0x4000u
+#define INFLIGHT_LEN 0x10000u	/* more than two rings need, of either layout */
 
 struct side {
 	struct frontend front;
@@ -53,9 +54,22 @@ side_destroy(struct side *s)
 	for (unsigned int ring = 0; ring < 2; ring++)
 		if (s->call[ring] >= 0)
 			close(s->call[ring]);
+	if (s->front.conf.inflight_len)
+		close(s->front.conf.inflight_fd);
 	munmap(s->front.conf.memory, SIDE_MEMORY_LEN);
 	close(s->memory_fd);
 	free(s);
+}
+
+void
+side_track(struct side *s)
+{
+	int fd = memfd_create("side-inflight", MFD_CLOEXEC);
+
+	CHECK(fd >= 0);
+	CHECK_EQ(ftruncate(fd, INFLIGHT_LEN), 0);
+	s->front.conf.inflight_fd = fd;
+	s->front.conf.inflight_len = INFLIGHT_LEN;
 }
 
 void

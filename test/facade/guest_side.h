@@ -25,6 +25,9 @@ struct side;
 struct side *side_create(uint64_t features, uint64_t protocol_features);
 void side_destroy(struct side *s);
 
+/* Before it connects: requests in flight are noted, in one file for all connections. */
+void side_track(struct side *s);
+
 /* Up to enabled rings; all of it was handled on return. */
 void side_connect(struct side *s, const char *path);
 void side_disconnect(struct side *s);

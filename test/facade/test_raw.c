@@ -170,6 +170,112 @@ test_without_log_and_in_flight_region(void)
 	rig_end(s);
 }
 
+/* ---- requests in flight --------------------------------------------------------------------- */
+
+static struct side *
+tracked_side(uint64_t features)
+{
+	struct side *s = side_create(MODERN | features, PROTOCOL(INFLIGHT_SHMFD));
+
+	side_track(s);
+	CHECK_EQ(rte_vhost_driver_register(rig_path, 0), 0);
+	CHECK_EQ(rte_vhost_driver_set_features(rig_path, MODERN | features | UINT64_C(1) << 30), 0);
+	CHECK_EQ(rte_vhost_driver_set_protocol_features(rig_path, PROTOCOL(INFLIGHT_SHMFD)), 0);
+	CHECK_EQ(rte_vhost_driver_callback_register(rig_path, &rig_ops), 0);
+	CHECK_EQ(rte_vhost_driver_start(rig_path), 0);
+	return s;
+}
+
+/* What the ring notes, once the device runs. */
+static struct rte_vhost_ring_inflight
+tracked_connect(struct side *s)
+{
+	struct rte_vhost_ring_inflight inflight;
+
+	heard[0] = '\0';
+	side_connect(s, rig_path);
+	CHECK_HAS(heard, "new_device");
+	CHECK_EQ(rte_vhost_get_vhost_ring_inflight(heard_vid, SIDE_TX, &inflight), 0);
+	return inflight;
+}
+
+static void
+tracked_disconnect(struct side *s)
+{
+	side_disconnect(s);
+	for (int i = 0; i < 5000 && !strstr(heard, "destroy_connection"); i++)
+		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+	CHECK_HAS(heard, "destroy_connection");
+}
+
+static void
+test_what_was_in_flight_comes_again_split(void)
+{
+	struct rte_vhost_ring_inflight inflight;
+	struct rte_vhost_vring tx;
+	uint16_t heads[2], index;
+	struct side *s = tracked_side(0);
+	int vid;
+
+	inflight = tracked_connect(s);
+	vid = heard_vid;
+	CHECK_EQ(inflight.resubmit_inflight->resubmit_num, 0);
+	side_send(s, "0123456789abcdef", 16);
+	side_send(s, "0123456789abcdef", 16);
+	CHECK_EQ(rte_vhost_get_vhost_vring(vid, SIDE_TX, &tx), 0);
+	for (uint16_t i = 0; i < 2; i++) {
+		heads[i] = tx.avail->ring[i];
+		CHECK_EQ(rte_vhost_set_inflight_desc_split(vid, SIDE_TX, heads[i]), 0);
+		CHECK_EQ(inflight.inflight_split->desc[heads[i]].inflight, 1);
+	}
+	CHECK_EQ(rte_vhost_set_inflight_desc_split(vid, SIDE_TX, SIDE_RING_SIZE), -1);
+	CHECK_EQ(rte_vhost_set_inflight_desc_packed(vid, SIDE_TX, 0, 0, &index), -1);
+	tx.used->ring[0] = (struct vring_used_elem){ .id = heads[0] };
+	CHECK_EQ(rte_vhost_set_last_inflight_io_split(vid, SIDE_TX, heads[0]), 0);
+	__atomic_store_n(&tx.used->idx, 1, __ATOMIC_RELEASE);
+	CHECK_EQ(rte_vhost_clr_inflight_desc_split(vid, SIDE_TX, 1, heads[0]), 0);
+	CHECK_EQ(inflight.inflight_split->desc[heads[0]].inflight, 0);
+	CHECK_EQ(rte_vhost_get_vring_base_from_inflight(vid, SIDE_TX, &index, &index), -1);
+	tracked_disconnect(s);
+	inflight = tracked_connect(s);
+	CHECK_EQ(inflight.resubmit_inflight->resubmit_num, 1);
+	CHECK_EQ(inflight.resubmit_inflight->resubmit_list[0].index, heads[1]);
+	rig_end(s);
+}
+
+static void
+test_what_was_in_flight_comes_again_packed(void)
+{
+	struct rte_vhost_ring_inflight inflight;
+	struct side *s = tracked_side(FEATURE(F_RING_PACKED));
+	uint16_t entries[2], avail, used;
+	int vid;
+
+	inflight = tracked_connect(s);
+	vid = heard_vid;
+	CHECK_EQ(inflight.resubmit_inflight->resubmit_num, 0);
+	side_send(s, "0123456789abcdef", 16);
+	side_send(s, "0123456789abcdef", 16);
+	for (uint16_t i = 0; i < 2; i++) {
+		CHECK_EQ(rte_vhost_set_inflight_desc_packed(vid, SIDE_TX, i, i, &entries[i]), 0);
+		CHECK_EQ(inflight.inflight_packed->desc[entries[i]].inflight, 1);
+	}
+	CHECK_EQ(rte_vhost_set_inflight_desc_packed(vid, SIDE_TX, SIDE_RING_SIZE, 0, &avail), -1);
+	CHECK_EQ(rte_vhost_set_inflight_desc_packed(vid, SIDE_TX, 0, 0, NULL), -1);
+	CHECK_EQ(rte_vhost_set_inflight_desc_split(vid, SIDE_TX, 0), -1);
+	CHECK_EQ(rte_vhost_set_last_inflight_io_packed(vid, SIDE_TX, entries[0]), 0);
+	CHECK_EQ(rte_vhost_clr_inflight_desc_packed(vid, SIDE_TX, entries[0]), 0);
+	CHECK_EQ(inflight.inflight_packed->desc[entries[0]].inflight, 0);
+	CHECK_EQ(rte_vhost_get_vring_base_from_inflight(vid, SIDE_TX, &avail, &used), 0);
+	CHECK_EQ(used, avail);
+	CHECK_EQ(rte_vhost_get_vring_base_from_inflight(vid, SIDE_TX, NULL, &used), -1);
+	tracked_disconnect(s);
+	inflight = tracked_connect(s);
+	CHECK_EQ(inflight.resubmit_inflight->resubmit_num, 1);
+	CHECK_EQ(inflight.resubmit_inflight->resubmit_list[0].index, entries[1]);
+	rig_end(s);
+}
+
 /* ---- messages ------------------------------------------------------------------------------- */
 
 /* As handlers of other programs declare it. */
@@ -289,6 +395,8 @@ static const struct test tests[] = {
 	TEST(test_a_ring_is_worked_by_hand),
 	TEST(test_the_application_says_where_a_ring_stands),
 	TEST(test_without_log_and_in_flight_region),
+	TEST(test_what_was_in_flight_comes_again_split),
+	TEST(test_what_was_in_flight_comes_again_packed),
 	TEST(test_a_request_of_the_applications_own),
 	TEST(test_a_request_that_is_refused_ends_the_connection),
 	TEST(test_absent_functions_fail),

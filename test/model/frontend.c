@@ -93,6 +93,20 @@ share_memory(struct frontend *f)
 	peer_send_fds(f->sock, &m, sizeof(m.header) + size, &f->conf.memory_fd, 1);
 }
 
+static void
+share_inflight(struct frontend *f)
+{
+	const struct vhost_user_inflight inflight = {
+		.mmap_size = f->conf.inflight_len,
+		.num_queues = 2,
+		.queue_size = f->conf.ring_size,
+	};
+	const struct peer_message m = peer_message(VHOST_USER_SET_INFLIGHT_FD, VHOST_USER_VERSION,
+						   &inflight, sizeof(inflight));
+
+	peer_send_fds(f->sock, &m, sizeof(m.header) + sizeof(inflight), &f->conf.inflight_fd, 1);
+}
+
 /* With an eventfd of its own for each purpose, which only the back-end keeps: nobody waits. */
 static void
 say_eventfd(struct frontend *f, uint32_t request, uint64_t index)
@@ -130,6 +144,8 @@ frontend_connect(struct frontend *f, const char *path)
 	say(f, VHOST_USER_SET_OWNER, NULL, 0);
 	say_u64(f, VHOST_USER_SET_FEATURES, features);
 	share_memory(f);
+	if (f->conf.inflight_len)
+		share_inflight(f);
 	start_ring(f, &f->rx, 0);
 	start_ring(f, &f->tx, 1);
 	for (uint32_t index = 0; index < 2; index++)

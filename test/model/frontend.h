@@ -26,6 +26,8 @@ struct frontend_conf {
 	uint8_t *memory;	/* mapped there, by the caller */
 	uint64_t memory_len;
 	uint64_t rings_at;	/* bytes into the memory */
+	int inflight_fd;	/* where a back-end notes requests in flight; lives on */
+	uint64_t inflight_len;	/* 0: nowhere */
 };
 
 /* "tx" and "rx" are the guest's words: we pull from tx and push to rx. */
