@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * chains.c - requests as buffers, for who makes a device of his own.
+ * chains.c - the class of servers without one: nothing but rings, which the application works.
  *
  * Knows:   queues, rings.
  * Trusts:  nothing from the ring.

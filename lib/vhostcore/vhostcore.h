@@ -99,7 +99,7 @@ struct vhc_server_opts {
 	const char *path;		/**< socket path, at most 107 bytes; copied */
 	enum vhc_role role;
 	uint16_t nr_rings;		/**< virtqueues for data, 1...256 */
-	/** Kind of device; NULL: one that the application makes, see vhostcore_ring.h. */
+	/** Kind of device; NULL: the application makes it, with raw_rings. */
 	const struct vhc_class *cls;
 	uint64_t features_off; /**< virtio feature bits not to offer although the class has them */
 	uint64_t features_on;	/**< bits to offer besides: the application serves them itself */
@@ -108,7 +108,7 @@ struct vhc_server_opts {
 	 * ring that the front-end set up does, and one at least.
 	 */
 	uint16_t nr_vital_rings;
-	/** The application works the rings itself (vhc_queue_memory()): no bursts, no chains. */
+	/** The application works the rings itself (vhc_queue_memory()): no bursts. */
 	bool raw_rings;
 	struct vhc_vdpa *vdpa;	/**< hardware that serves the rings: vhostcore_vdpa.h */
 	bool no_reconnect;	/**< client role: connect once, do not try again */

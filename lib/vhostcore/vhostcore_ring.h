@@ -1,31 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * vhostcore_ring.h - rings for who writes a device: requests as buffers, whatever the layout.
+ * vhostcore_ring.h - rings for applications that work them themselves.
  *
- * A server without a class (vhc_server_opts.cls NULL) has queues of *chains*. A chain is one
- * request of the driver: bytes to read, then bytes to write. Take some, work on them for as long
- * as you like and in any order, give each back, publish. Split or packed ring, indirect tables,
- * IN_ORDER, EVENT_IDX, in-flight tracking and dirty logging happen inside.
- *
- *	while ((n = vhc_queue_take(q, chains, 32)) > 0) {
- *		for (i = 0; i < n; i++)
- *			vhc_queue_give(q, chains[i], serve(chains[i]));
- *		vhc_queue_publish(q);
- *	}
- *
- * Contexts: take, give and publish belong to the queue's one polling thread, as bursts do. They
- * never block, and never log.
- *
- * A queue that stops - the driver resets it, the front-end goes away, memory is unplugged - gives
- * nothing more. Chains that were taken stay valid, memory included, until they are given back:
- * give and publish them as ever. A front-end that waits for the ring to stop is answered when the
- * last one is back; after one that vanished, the next cannot start the ring before.
+ * A server without a class (vhc_server_opts.cls NULL, raw_rings) leaves its rings to the
+ * application: here is where they are, how far they are, and how to signal.
  */
 #ifndef VHOSTCORE_RING_H
 #define VHOSTCORE_RING_H
-
-#include <sys/uio.h>
 
 #include "vhostcore.h"
 #include "vhostcore_notify.h"
@@ -33,45 +15,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/** A request. Yours from take to give; the memory it points to changes while you look. */
-struct vhc_chain {
-	const struct iovec *readable;	/**< what the driver sends, in order */
-	const struct iovec *writable;	/**< room for the answer, in order */
-	uint32_t nr_readable;
-	uint32_t nr_writable;
-	uint32_t readable_len;		/**< bytes, all together */
-	uint32_t writable_len;
-	uint16_t id;			/**< of the chain in its ring */
-	bool is_resubmitted;		/**< a back-end before us took it and never gave it back */
-	void *user;			/**< the application's; NULL at first */
-};
-
-/**
- * Take up to @p n requests, oldest first. What breaks the rules is counted (vhc_queue_faults())
- * and given back unused; it never reaches you.
- *
- * @return How many; fewer than @p n: there are no more now, or no memory to hold them.
- */
-uint16_t vhc_queue_take(struct vhc_queue *q, struct vhc_chain **chains, uint16_t n);
-
-/**
- * Give a request back; @p written bytes of its writable part, from the start, are the answer. More
- * than there is room for is an error of yours (assert).
- */
-void vhc_queue_give(struct vhc_queue *q, struct vhc_chain *chain, uint32_t written);
-
-/** What was given becomes the driver's, who is interrupted if it wants to be. */
-void vhc_queue_publish(struct vhc_queue *q);
-
-/** Requests taken and not given back. Any thread. */
-uint16_t vhc_queue_nr_taken(const struct vhc_queue *q);
-
-/** Copy bytes out of the readable part, from @p offset. @return bytes copied, fewer at its end. */
-uint32_t vhc_chain_read(const struct vhc_chain *chain, uint32_t offset, void *to, uint32_t len);
-
-/** Copy bytes into the writable part, at @p offset. @return as above. */
-uint32_t vhc_chain_write(struct vhc_chain *chain, uint32_t offset, const void *from, uint32_t len);
 
 /* ---- the rings themselves ------------------------------------------------------------------- */
 
