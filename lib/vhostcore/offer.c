@@ -7,19 +7,20 @@
  * Runs on: any thread, under the loop's lock.
  */
 #include "vhostcore_features.h"
+#include "vhostcore_memory.h"
 
 #include <errno.h>
 
 #include "base/log.h"
 #include "device.h"
 
+/* A public header does not name bits. */
+_Static_assert(VHC_FEATURE_LOG_ALL == BIT64(VHOST_F_LOG_ALL_BIT), "LOG_ALL");
+
 VHC_API uint64_t
 vhc_class_features(const struct vhc_class *cls, uint16_t nr_rings)
 {
-	/* What the bursts of the network class write is in no log. */
-	uint64_t own = cls ? cls->features(nr_rings) : BIT64(VHOST_F_LOG_ALL_BIT);
-
-	return own | DEVICE_TRANSPORT_FEATURES;
+	return (cls ? cls->features(nr_rings) : 0) | DEVICE_TRANSPORT_FEATURES;
 }
 
 /* What the network class does not have nobody can add: it works the rings. */

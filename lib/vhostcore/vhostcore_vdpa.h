@@ -6,7 +6,8 @@
  * A driver registers a *vDPA device*: what its hardware can do, and functions that program it. An
  * application gives it to a server (vhc_server_opts.vdpa), which then offers to front-ends what
  * both the hardware and this library can. One server has it at a time, from vhc_server_create() to
- * vhc_server_destroy().
+ * vhc_server_destroy(). Such a server has no class; nr_rings 0 is as many as the hardware has, and
+ * nr_vital_rings 0 the first pair of a network device and all of another.
  *
  * The driver finds what to program in vhostcore_ring.h (vhc_queue_memory(): addresses, kick and
  * call descriptors) and vhostcore_memory.h (vhc_device_memory(): what to map for DMA).

@@ -373,6 +373,7 @@ start_port(char *spec)
 	opts.role = strcmp(role, "client") ? VHC_ROLE_SERVER : VHC_ROLE_CLIENT;
 	opts.nr_rings = (uint16_t)nr_rings;
 	opts.raw_rings = !strcmp(role, "plain");
+	opts.features_on = opts.raw_rings ? VHC_FEATURE_LOG_ALL : 0;
 	if (!strcmp(role, "vdpa")) {
 		vdpas[nr_servers] = soft_vdpa_create(opts.name, opts.nr_rings);
 		opts.vdpa = vdpas[nr_servers] ? soft_vdpa_device(vdpas[nr_servers]) : NULL;

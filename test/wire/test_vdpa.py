@@ -63,9 +63,9 @@ def started(guest, hardware):  # which has been looked at before
 
 def wait(what, seconds: float = 5) -> bool:
     deadline = time.monotonic() + seconds
-    while not what() and time.monotonic() < deadline:
+    while not (done := what()) and time.monotonic() < deadline:
         time.sleep(0.001)
-    return what()
+    return done
 
 
 def send(driver, payload: bytes, pair: int = 0) -> None:

@@ -37,8 +37,8 @@ static struct hw {
 	uint32_t nr_conf;
 	uint32_t nr_close;
 	int drained;		/* what was relayed as it was closed */
-	struct {
-		struct virtq_used head;
+	struct {		/* laid out as struct virtq_used, with room */
+		le16 flags, idx;
 		struct virtq_used_elem entries[RING_SIZE];
 	} used;
 	uint16_t used_idx;
@@ -72,7 +72,7 @@ hw_conf(struct vhc_device *dev, void *arg)
 	uint16_t avail;
 
 	vhc_queue_base(vhc_device_queue(dev, TX), &avail, &h->used_idx);
-	h->used.head.idx.raw = htole16(h->used_idx);
+	h->used.idx.raw = htole16(h->used_idx);
 	st_release(&h->nr_conf, h->nr_conf + 1);
 	return 0;
 }
@@ -117,8 +117,15 @@ static void
 plug_in(void)
 {
 	hw = (struct hw){
-		.ops = { hw_nr_rings, hw_features, hw_protocol_features, hw_conf, hw_close,
-			 hw_set_vring_state, hw_set_features },
+		.ops = {
+			.nr_rings = hw_nr_rings,
+			.features = hw_features,
+			.protocol_features = hw_protocol_features,
+			.dev_conf = hw_conf,
+			.dev_close = hw_close,
+			.set_vring_state = hw_set_vring_state,
+			.set_features = hw_set_features,
+		},
 		.nr_rings = 2,
 		.features = BIT(VIRTIO_F_VERSION_1_BIT) | BIT(VHOST_F_LOG_ALL_BIT),
 		.protocol_features = BIT(VHOST_USER_PROTOCOL_F_LOG_SHMFD_BIT),
@@ -341,7 +348,7 @@ use_one(uint32_t len)
 	driver_publish(&front.tx);
 	hw.used.entries[hw.used_idx % RING_SIZE] =
 		(struct virtq_used_elem){ { htole32(id) }, { htole32(len) } };
-	st_release(&hw.used.head.idx.raw, htole16(++hw.used_idx));
+	st_release(&hw.used.idx.raw, htole16(++hw.used_idx));
 	return id;
 }
 
