@@ -145,15 +145,15 @@ forward(struct port *from, uint8_t *frame, uint32_t len)
 static bool
 serve(struct port *port)
 {
-	static uint8_t bytes[HDR_LEN + FRAME_MAX];
+	static uint8_t bytes[HDR_LEN + FRAME_MAX + 1];
 	uint8_t *frame = bytes + HDR_LEN;
 	struct vhc_chain *chains[BURST];
 	uint16_t nr = vhc_queue_take(port->tx, chains, BURST);
 
 	for (uint16_t i = 0; i < nr; i++) {
-		uint32_t len = vhc_chain_read(chains[i], port->hdr_len, frame, FRAME_MAX);
+		uint32_t len = vhc_chain_read(chains[i], port->hdr_len, frame, FRAME_MAX + 1);
 
-		if (len >= FRAME_MIN)
+		if (len >= FRAME_MIN && len <= FRAME_MAX)
 			forward(port, frame, len);
 		vhc_queue_give(port->tx, chains[i], 0);
 	}

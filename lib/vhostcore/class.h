@@ -96,7 +96,7 @@ struct vhc_class {
 	void (*config)(const void *state, uint16_t nr_rings, uint16_t mtu, uint8_t *bytes);
 };
 
-/* Chains for who makes a device of his own (chains.c); what servers without a class have. */
+/* Requests as buffers (chains_class.c); what servers without a class have. */
 extern const struct vhc_class vhc_chain_class;
 
 /* A copy of what the class keeps of the driver. Any thread. */

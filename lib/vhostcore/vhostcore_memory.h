@@ -4,7 +4,7 @@
  * vhostcore_memory.h - the guest's memory, for devices that look at it themselves.
  *
  * What is told here holds until the device ceases to run: raw_rings devices are stopped and started
- * again around every change of the memory table. Chains (vhostcore_ring.h) need none of this.
+ * again around every change of the memory table.
  */
 #ifndef VHOSTCORE_MEMORY_H
 #define VHOSTCORE_MEMORY_H
@@ -46,9 +46,9 @@ void *vhc_device_guest_pointer(struct vhc_device *dev, uint64_t guest_addr, uint
 int vhc_device_numa_node(struct vhc_device *dev);
 
 /**
- * The feature bit with which a device says that all it writes is marked below. Chains do it
- * themselves. Nobody else marks what an application writes but itself, so with raw_rings it puts
- * the bit into vhc_server_opts.features_on, or the guest is not migrated while it runs here.
+ * The feature bit with which a device says that all it writes is marked below. Chains do.
+ * With raw_rings nobody marks what the application writes but itself, so it puts the bit into
+ * vhc_server_opts.features_on, or the guest is not migrated while it runs here.
  */
 #define VHC_FEATURE_LOG_ALL UINT64_C(0x04000000)
 

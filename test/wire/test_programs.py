@@ -176,7 +176,10 @@ def test_switch_refuses_what_is_no_frame(folder, guests):
             a.driver.rings[TX].post_chain([(short, length, 0)])
             a.nr_sent += 1
         a.driver.rings[TX].post_chain([(short, 25, DESC_F_WRITE)])
-        a.nr_sent += 1
+        long = a.driver.memory.guest + BUFFERS_AT  # a jumbo frame with a VLAN tag, and a byte more
+        a.driver.memory.map[BUFFERS_AT:BUFFERS_AT + 18] = HEADER + EVERYBODY
+        a.driver.rings[TX].post_chain([(long, len(HEADER) + 9235, 0)])
+        a.nr_sent += 2
         frame = a.send(EVERYBODY, b"")
         assert b.hear() == frame and b.has_heard_nothing()
 

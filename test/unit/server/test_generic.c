@@ -437,6 +437,7 @@ test_offers_are_made_before_a_front_end_agrees(void)
 	CHECK(transport & version_1);
 	/* Who marks nothing must not say so by accident. */
 	CHECK(!(transport & VHC_FEATURE_LOG_ALL));
+	CHECK(!(vhc_server_features(server) & VHC_FEATURE_LOG_ALL));
 	CHECK_EQ(vhc_server_features(server),
 		 (transport | own) & ~BIT64(VIRTIO_F_RING_PACKED_BIT));
 	CHECK_EQ(vhc_server_enable_features(server, BIT64(6)), -EINVAL);
