@@ -94,8 +94,8 @@ def test_none_is_made_of_these_numbers(back, front, num_queues, queue_size):
 
 
 def test_at_an_offset(front):
-    fd = make_file(front, 100 + 2 * piece(16))
-    front.do(Request.SET_INFLIGHT_FD, inflight(2, 16, 2 * piece(16), 100), [fd])
+    fd = make_file(front, 104 + 2 * piece(16))
+    front.do(Request.SET_INFLIGHT_FD, inflight(2, 16, 2 * piece(16), 104), [fd])
 
 
 def test_sent_again(front):
@@ -108,6 +108,12 @@ def test_sent_again(front):
     (0, 8), (NR_RINGS[PLAIN] + 1, 8), (257, 8), (0xFFFF, 8), (1, 0), (1, 32769), (1, 0xFFFF)])
 def test_numbers_out_of_bounds(back, front, num_queues, queue_size):
     refuse(back, front, inflight(num_queues, queue_size, 1 << 20), [make_file(front, 1 << 20)], "")
+
+
+@pytest.mark.parametrize("offset", [1, 4, 100])
+def test_misaligned_offset(back, front, offset):
+    refuse(back, front, inflight(2, 16, 2 * piece(16), offset),
+           [make_file(front, 4096 + 2 * piece(16))], "is not aligned to 8 bytes")
 
 
 @pytest.mark.parametrize("size, offset", [

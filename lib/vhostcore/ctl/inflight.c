@@ -98,6 +98,10 @@ map_file(struct vhc_device *dev, const struct vhost_user_inflight *raw, int fd,
 	uint64_t need = raw->num_queues * piece_len(kind_of(dev), raw->queue_size);
 	int rc = -EINVAL;
 
+	/* The region's members are loaded and stored whole. */
+	if (raw->mmap_offset % sizeof(uint64_t))
+		return vhc_session_refuse(dev, rc, "SET_INFLIGHT_FD: offset %" PRIu64 " is not"
+					  " aligned to 8 bytes", raw->mmap_offset);
 	if (raw->mmap_size >= need)
 		rc = vhc_file_map(fd, raw->mmap_offset, need, view);
 	if (rc == 0)
