@@ -78,6 +78,8 @@ class OvsDpdk:
         words += ["-m", str(memory)]
         self.vsctl("--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
                    "other_config:dpdk-lcore-mask=0x1", f"other_config:pmd-cpu-mask={cpu_mask}",
+                   # A pool for each port, of the size it needs: the shared one is tried with 800 MB first.
+                   "other_config:per-port-memory=true",
                    f"other_config:dpdk-extra={_quoted(' '.join(words))}")
 
     def _start_switch(self) -> None:
