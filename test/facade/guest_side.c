@@ -231,6 +231,51 @@ side_ack(struct side *s, uint32_t request, const void *payload, uint32_t size)
 	return receive_u64(s, request);
 }
 
+void
+side_say_fd(struct side *s, uint32_t request, const void *payload, uint32_t size, int fd,
+	    uint32_t reply_len)
+{
+	struct peer_message m = peer_message(request, VHOST_USER_VERSION, payload, size);
+	const ssize_t reply_size = (ssize_t)(sizeof(m.header) + reply_len);
+
+	peer_send_fds(s->front.sock, &m, sizeof(m.header) + size, &fd, 1);
+	if (!reply_len)
+		return;
+	CHECK_EQ(recv(s->front.sock, &m, (size_t)reply_size, MSG_WAITALL), reply_size);
+	CHECK_EQ(m.header.request, request);
+}
+
+int
+side_open_channel(struct side *s)
+{
+	int ends[2];
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	side_say_fd(s, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, ends[1], 0);
+	close(ends[1]);
+	side_say(s, VHOST_USER_GET_FEATURES, NULL, 0, &(uint64_t){ 0 });
+	return ends[0];
+}
+
+uint32_t
+side_serve_channel(int channel, uint64_t result)
+{
+	struct peer_message m;
+
+	if (!peer_is_readable(channel, 5000))
+		return 0;
+	CHECK_EQ(recv(channel, &m.header, sizeof(m.header), MSG_WAITALL), sizeof(m.header));
+	CHECK(m.header.size <= sizeof(m.payload));
+	if (m.header.size)
+		CHECK_EQ(recv(channel, m.payload, m.header.size, MSG_WAITALL), m.header.size);
+	if (m.header.flags & VHOST_USER_NEED_REPLY_MASK) {
+		m = peer_message(m.header.request, VHOST_USER_VERSION | VHOST_USER_REPLY_MASK,
+				 &result, sizeof(result));
+		peer_send(channel, &m, sizeof(m.header) + sizeof(result), 0);
+	}
+	return m.header.request;
+}
+
 uint32_t
 side_stop_ring(struct side *s, uint32_t ring)
 {

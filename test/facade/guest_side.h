@@ -57,6 +57,16 @@ void side_say(struct side *s, uint32_t request, const void *payload, uint32_t si
 	      uint64_t *reply);
 uint64_t side_ack(struct side *s, uint32_t request, const void *payload, uint32_t size);
 
+/* A message that brings a descriptor; `reply_len` bytes of answer are read and dropped. */
+void side_say_fd(struct side *s, uint32_t request, const void *payload, uint32_t size, int fd,
+		 uint32_t reply_len);
+
+/* The channel for requests of the back-end's: our end of it. */
+int side_open_channel(struct side *s);
+
+/* The next request there, within 5 s; 0: none. It is answered with `result` if it wants that. */
+uint32_t side_serve_channel(int channel, uint64_t result);
+
 /* GET_VRING_BASE: stops the ring, and says where it is. */
 uint32_t side_stop_ring(struct side *s, uint32_t ring);
 

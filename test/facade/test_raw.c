@@ -6,10 +6,17 @@
 
 #include "rig.h"
 
+#include <pthread.h>
+#include <sys/mman.h>
+
 #include <rte_vhost_async.h>
 #include <rte_vhost_crypto.h>
 
 #define OWN_REQUEST 200
+#define SET_LOG_BASE 6
+#define CONFIG_CHANGE 2
+#define LOG_PAGE 4096
+#define LOG_ALL (UINT64_C(1) << VHOST_F_LOG_ALL)
 
 static void
 raw_start(void)
@@ -167,6 +174,120 @@ test_without_log_and_in_flight_region(void)
 	CHECK_EQ(rte_vhost_get_vring_base_from_inflight(vid, 1, &a, &b), -1);
 	CHECK(rte_vhost_slave_config_change(vid, false) < 0);
 	CHECK(rte_vhost_backend_config_change(-1, false) < 0);
+	rig_end(s);
+}
+
+/* ---- the dirty log -------------------------------------------------------------------------- */
+
+/* A migration, as the front-end begins it: bytes of the bitmap, an eighth of a page each. */
+static uint8_t *
+begin_log(struct side *s, uint64_t len)
+{
+	const uint64_t payload[2] = { len, 0 };
+	int fd = memfd_create("log", MFD_CLOEXEC);
+	uint8_t *bits;
+
+	CHECK_EQ(ftruncate(fd, (off_t)len), 0);
+	bits = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(bits != MAP_FAILED);
+	side_say_fd(s, SET_LOG_BASE, payload, sizeof(payload), fd, sizeof(payload));
+	close(fd);
+	return bits;
+}
+
+static bool
+is_marked(const uint8_t *bits, uint64_t at)
+{
+	return bits[at / LOG_PAGE / 8] >> at / LOG_PAGE % 8 & 1;
+}
+
+static void
+test_what_the_application_writes_is_marked(void)
+{
+	const uint64_t len = 4096;
+	uint64_t at, base, size;
+	struct side *s;
+	uint8_t *bits;
+
+	CHECK_EQ(rte_vhost_driver_register(rig_path, 0), 0);
+	CHECK_EQ(rte_vhost_driver_set_features(rig_path, MODERN | UINT64_C(1) << 30 | LOG_ALL), 0);
+	CHECK_EQ(rte_vhost_driver_callback_register(rig_path, &rig_ops), 0);
+	CHECK_EQ(rte_vhost_driver_start(rig_path), 0);
+	s = side_create(MODERN | LOG_ALL, PROTOCOL(LOG_SHMFD));
+	side_connect(s, rig_path);
+	CHECK_HEARD("new_connection +0 +1 new_device ");
+	bits = begin_log(s, len);
+	CHECK_EQ(rte_vhost_get_log_base(heard_vid, &base, &size), 0);
+	CHECK(base != 0 && size == len);
+	at = side_guest_address(s, 5 * LOG_PAGE);
+	rte_vhost_log_write(heard_vid, at + LOG_PAGE - 1, 2);
+	CHECK(!is_marked(bits, at - 1) && is_marked(bits, at) && is_marked(bits, at + LOG_PAGE));
+	CHECK(!is_marked(bits, at + 2 * LOG_PAGE));
+	/* Outside the log, and of a ring that the front-end wants no marks of: nothing. */
+	memset(bits, 0, len);
+	rte_vhost_log_write(heard_vid, UINT64_MAX - 5, 100);
+	rte_vhost_log_used_vring(heard_vid, SIDE_TX, 0, 8);
+	for (uint64_t i = 0; i < len; i++)
+		CHECK_EQ(bits[i], 0);
+	munmap(bits, len);
+	rig_end(s);
+}
+
+/* ---- requests to the front-end -------------------------------------------------------------- */
+
+struct channel_answer {
+	int channel;
+	uint64_t result;
+};
+
+static void *
+answer_once(void *arg)
+{
+	const struct channel_answer *answer = arg;
+
+	CHECK_EQ(side_serve_channel(answer->channel, answer->result), CONFIG_CHANGE);
+	return NULL;
+}
+
+/* As the front-end answers. */
+static int
+change_and_wait(int channel, uint64_t result)
+{
+	struct channel_answer answer = { channel, result };
+	pthread_t thread;
+	int rc;
+
+	CHECK_EQ(pthread_create(&thread, NULL, answer_once, &answer), 0);
+	rc = rte_vhost_slave_config_change(heard_vid, true);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	return rc;
+}
+
+static void
+test_a_change_of_the_configuration_is_told(void)
+{
+	const uint64_t protocol = PROTOCOL(REPLY_ACK) | PROTOCOL(SLAVE_REQ) | PROTOCOL(CONFIG);
+	struct side *s;
+	int channel;
+
+	CHECK_EQ(rte_vhost_driver_register(rig_path, 0), 0);
+	CHECK_EQ(rte_vhost_driver_set_features(rig_path, MODERN | UINT64_C(1) << 30), 0);
+	CHECK_EQ(rte_vhost_driver_set_protocol_features(rig_path, protocol), 0);
+	CHECK_EQ(rte_vhost_driver_callback_register(rig_path, &rig_ops), 0);
+	CHECK_EQ(rte_vhost_driver_start(rig_path), 0);
+	s = side_create(MODERN, protocol);
+	side_connect(s, rig_path);
+	CHECK_HEARD("new_connection +0 +1 new_device ");
+	CHECK(rte_vhost_slave_config_change(heard_vid, false) < 0);	/* nobody listens yet */
+	channel = side_open_channel(s);
+	CHECK_EQ(rte_vhost_slave_config_change(heard_vid, false), 0);
+	CHECK_EQ(side_serve_channel(channel, 0), CONFIG_CHANGE);
+	CHECK_EQ(change_and_wait(channel, 0), 0);
+	CHECK(change_and_wait(channel, 1) < 0);
+	CHECK_EQ(rte_vhost_backend_config_change(heard_vid, false), 0);
+	CHECK_EQ(side_serve_channel(channel, 0), CONFIG_CHANGE);
+	CHECK(rte_vhost_slave_config_change(-1, false) < 0);
+	close(channel);
 	rig_end(s);
 }
 
@@ -395,6 +516,8 @@ static const struct test tests[] = {
 	TEST(test_a_ring_is_worked_by_hand),
 	TEST(test_the_application_says_where_a_ring_stands),
 	TEST(test_without_log_and_in_flight_region),
+	TEST(test_what_the_application_writes_is_marked),
+	TEST(test_a_change_of_the_configuration_is_told),
 	TEST(test_what_was_in_flight_comes_again_split),
 	TEST(test_what_was_in_flight_comes_again_packed),
 	TEST(test_a_request_of_the_applications_own),
