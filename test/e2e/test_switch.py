@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""vhostx-net between virtio-user processes: what goes in at one socket comes out at the other."""
+"""Switches between virtio-user processes: what goes in at one socket comes out at the other.
+
+vhostx-net works chains; doc/examples/l2switch.c works the rings itself, as programs for DPDK do, and is tried on our
+library and on DPDK's.
+"""
 
 import pytest
 
@@ -25,8 +29,8 @@ def switch(folder, ours_only):
         assert process.is_alive(), process.explain("died")
 
 
-@pytest.mark.parametrize("rings", RINGS)
-def test_every_byte(folder, switch, rings):
+def carry(folder, rings: str) -> None:
+    """Every byte from socket a to socket b."""
     keys = {"in_order": 0, "queue_size": 256, **RINGS[rings]}
     sent = pcap.make_packets(SIZES, COUNT)
     pcap.write(folder / "in.pcap", sent)
@@ -46,3 +50,19 @@ def test_every_byte(folder, switch, rings):
         receiver.stop_forwarding()
     wrong = pcap.difference(sent, pcap.read(folder / "out.pcap"))
     assert wrong is None, wrong
+
+
+@pytest.mark.parametrize("rings", RINGS)
+def test_chains(folder, switch, rings):
+    carry(folder, rings)
+
+
+@pytest.mark.parametrize("program", ["l2switch", "l2switch-dpdk"])
+def test_rings_by_hand(folder, ours_only, program):
+    """The example: one source on two libraries."""
+    argv = [paths.build_dir() / "doc" / "examples" / program, "--no-pci", "--no-huge", "--no-shconf", "-m", "64",
+            "--lcores=0@0,1@1", "--", folder / "a", folder / "b"]
+    with Process(argv, folder / "switch.log", stdin="null") as switch:
+        switch.wait_for("2 ports")
+        carry(folder, "split")
+        assert switch.is_alive(), switch.explain("died")
