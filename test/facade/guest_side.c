@@ -232,6 +232,18 @@ side_ack(struct side *s, uint32_t request, const void *payload, uint32_t size)
 }
 
 void
+side_ask(struct side *s, uint32_t request, void *payload, uint32_t size)
+{
+	struct peer_message m;
+	const ssize_t reply_size = (ssize_t)(sizeof(m.header) + size);
+
+	side_say(s, request, payload, size, NULL);
+	CHECK_EQ(recv(s->front.sock, &m, (size_t)reply_size, MSG_WAITALL), reply_size);
+	CHECK(m.header.request == request && m.header.size == size);
+	memcpy(payload, m.payload, size);
+}
+
+void
 side_say_fd(struct side *s, uint32_t request, const void *payload, uint32_t size, int fd,
 	    uint32_t reply_len)
 {

@@ -57,6 +57,9 @@ void side_say(struct side *s, uint32_t request, const void *payload, uint32_t si
 	      uint64_t *reply);
 uint64_t side_ack(struct side *s, uint32_t request, const void *payload, uint32_t size);
 
+/* A question whose answer is as long, and takes its place. */
+void side_ask(struct side *s, uint32_t request, void *payload, uint32_t size);
+
 /* A message that brings a descriptor; `reply_len` bytes of answer are read and dropped. */
 void side_say_fd(struct side *s, uint32_t request, const void *payload, uint32_t size, int fd,
 		 uint32_t reply_len);

@@ -7,6 +7,7 @@
 #include "rig.h"
 
 #include <linux/virtio_ring.h>
+#include <sys/mman.h>
 
 #include <dev_driver.h>
 #include <rte_vdpa.h>
@@ -15,7 +16,13 @@
 #define NR_PAIRS 2
 #define COUNTER 4711
 
+#define HOST_NOTIFIER 3		/* requests: to the front-end, and from it */
+#define SEND_RARP 19
+#define GET_CONFIG 24
+#define SET_CONFIG 25
+
 static uint64_t hardware_has;
+static uint64_t hardware_speaks;
 
 /* ---- the driver ----------------------------------------------------------------------------- */
 
@@ -39,7 +46,7 @@ static int
 get_protocol_features(struct rte_vdpa_device *dev, uint64_t *bits)
 {
 	(void)dev;
-	*bits = PROTOCOL(MQ) | PROTOCOL(REPLY_ACK);
+	*bits = hardware_speaks;
 	return 0;
 }
 
@@ -103,6 +110,51 @@ get_stats(struct rte_vdpa_device *dev, int ring, struct rte_vdpa_stat *stats, un
 	return 1;
 }
 
+static int
+on_migration_done(int vid)
+{
+	hear(vid, "migration_done");
+	return 0;
+}
+
+static uint8_t config[16];
+
+static int
+get_config(int vid, uint8_t *bytes, uint32_t len)
+{
+	(void)vid;
+	memcpy(bytes, config, RTE_MIN(len, (uint32_t)sizeof(config)));
+	return 0;
+}
+
+static int
+set_config(int vid, uint8_t *bytes, uint32_t offset, uint32_t size, uint32_t flags)
+{
+	(void)vid;
+	if (flags || offset + size > sizeof(config))
+		return -1;
+	memcpy(config + offset, bytes, size);
+	return 0;
+}
+
+static int area_fd = -1;
+
+static int
+get_vfio_device_fd(int vid)
+{
+	(void)vid;
+	return area_fd;
+}
+
+static int
+get_notify_area(int vid, int ring, uint64_t *offset, uint64_t *size)
+{
+	(void)vid;
+	*offset = (uint64_t)ring * 4096;
+	*size = 4096;
+	return 0;
+}
+
 static struct rte_vdpa_dev_ops hardware_ops;
 
 static const struct rte_vdpa_dev_ops all_ops = {
@@ -126,6 +178,7 @@ hardware_create(void)
 	struct rte_vdpa_device *dev;
 
 	hardware_has = MODERN | FEATURE(NET_F_MQ) | UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES;
+	hardware_speaks = PROTOCOL(MQ) | PROTOCOL(REPLY_ACK);
 	hardware_ops = all_ops;
 	dev = rte_vdpa_register_device(&bus_device, &hardware_ops);
 	CHECK(dev);
@@ -205,9 +258,9 @@ wait_heard(const char *word)
 }
 
 static struct side *
-hardware_connect(struct rte_vdpa_device *dev)
+hardware_connect_speaking(struct rte_vdpa_device *dev, uint64_t protocol)
 {
-	struct side *s = side_create(MODERN, 0);
+	struct side *s = side_create(MODERN, protocol);
 
 	CHECK_EQ(rte_vhost_driver_register(rig_path, 0), 0);
 	CHECK_EQ(rte_vhost_driver_attach_vdpa_device(rig_path, dev), 0);
@@ -217,6 +270,12 @@ hardware_connect(struct rte_vdpa_device *dev)
 	side_connect(s, rig_path);
 	wait_heard("dev_conf ");
 	return s;
+}
+
+static struct side *
+hardware_connect(struct rte_vdpa_device *dev)
+{
+	return hardware_connect_speaking(dev, 0);
 }
 
 static void
@@ -286,6 +345,69 @@ test_without_a_notify_area(void)
 	CHECK_EQ(rte_vdpa_unregister_device(dev), 0);
 }
 
+static void
+test_kicks_go_to_the_notify_area(void)
+{
+	const uint64_t protocol = PROTOCOL(REPLY_ACK) | PROTOCOL(SLAVE_REQ) |
+				  PROTOCOL(SLAVE_SEND_FD) | PROTOCOL(HOST_NOTIFIER);
+	struct rte_vdpa_device *dev = hardware_create();
+	struct side *s;
+	int channel;
+
+	hardware_speaks |= protocol;
+	hardware_ops.get_vfio_device_fd = get_vfio_device_fd;
+	hardware_ops.get_notify_area = get_notify_area;
+	area_fd = memfd_create("area", MFD_CLOEXEC);
+	s = hardware_connect_speaking(dev, protocol);
+	CHECK_EQ(rte_vhost_host_notifier_ctrl(heard_vid, SIDE_TX, true), -EFAULT);
+	channel = side_open_channel(s);
+	CHECK_EQ(rte_vhost_host_notifier_ctrl(heard_vid, SIDE_TX, true), 0);
+	CHECK_EQ(side_serve_channel(channel, 0), HOST_NOTIFIER);
+	CHECK_EQ(rte_vhost_host_notifier_ctrl(heard_vid, RTE_VHOST_QUEUE_ALL, false), 0);
+	CHECK_EQ(side_serve_channel(channel, 0), HOST_NOTIFIER);
+	CHECK_EQ(side_serve_channel(channel, 0), HOST_NOTIFIER);
+	close(channel);
+	rig_end(s);
+	close(area_fd);
+	CHECK_EQ(rte_vdpa_unregister_device(dev), 0);
+}
+
+struct config_message {
+	uint32_t offset;
+	uint32_t size;
+	uint32_t flags;
+	uint8_t bytes[4];
+} __attribute__((packed));
+
+static void
+test_configuration_and_migration_are_the_drivers(void)
+{
+	const uint64_t protocol = PROTOCOL(REPLY_ACK) | PROTOCOL(CONFIG) | PROTOCOL(RARP);
+	struct config_message message = { 4, 4, 0, { 1, 2, 3, 4 } };
+	const uint8_t mac[8] = { 0x52, 0x54, 0, 0, 0, 1 };
+	struct rte_vdpa_device *dev = hardware_create();
+	struct side *s;
+
+	hardware_speaks |= protocol;
+	hardware_ops.get_config = get_config;
+	hardware_ops.set_config = set_config;
+	hardware_ops.migration_done = on_migration_done;
+	s = hardware_connect_speaking(dev, protocol);
+	CHECK_EQ(side_ack(s, SET_CONFIG, &message, sizeof(message)), 0);
+	CHECK_EQ(memcmp(config + 4, message.bytes, 4), 0);
+	message.offset = 14;
+	CHECK_EQ(side_ack(s, SET_CONFIG, &message, sizeof(message)), 1);
+	config[7] = 0x77;
+	message = (struct config_message){ 4, 4, 0, { 0 } };
+	side_ask(s, GET_CONFIG, &message, sizeof(message));
+	CHECK_EQ(message.bytes[0], 1);
+	CHECK_EQ(message.bytes[3], 0x77);
+	CHECK_EQ(side_ack(s, SEND_RARP, mac, sizeof(mac)), 0);
+	CHECK_HAS(heard, "migration_done ");
+	rig_end(s);
+	CHECK_EQ(rte_vdpa_unregister_device(dev), 0);
+}
+
 static const struct test tests[] = {
 	TEST(test_devices_are_found_by_name),
 	TEST(test_what_a_device_can),
@@ -293,6 +415,8 @@ static const struct test tests[] = {
 	TEST(test_a_driver_is_told),
 	TEST(test_used_entries_are_relayed),
 	TEST(test_without_a_notify_area),
+	TEST(test_kicks_go_to_the_notify_area),
+	TEST(test_configuration_and_migration_are_the_drivers),
 };
 
 int
