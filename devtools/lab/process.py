@@ -9,6 +9,7 @@ whichever comes first.
 import atexit
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -109,13 +110,14 @@ class Process:
         """Where the log ends now: pass it to wait_for() to look only at what comes later."""
         return self.log_path.stat().st_size
 
-    def wait_for(self, text: str, timeout: float = 20, offset: int = 0) -> str:
-        """Wait until `text` appears in the log behind `offset`; return the output from there."""
+    def wait_for(self, text: str | re.Pattern, timeout: float = 20, offset: int = 0) -> str:
+        """Wait until `text` (or a match of it) is in the log behind `offset`; return the output from there."""
+        pattern = text if isinstance(text, re.Pattern) else re.compile(re.escape(text))
         deadline = time.monotonic() + timeout
         while True:
             alive = self.is_alive()
             seen = self.output(offset)
-            if text in seen:
+            if pattern.search(seen):
                 return seen
             if not alive:
                 raise ProcessError(self.explain(f"ended ({self._ending()}) before saying {text!r}"))

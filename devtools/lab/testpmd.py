@@ -11,7 +11,8 @@ from pathlib import Path
 from . import paths
 from .process import Process, ProcessError
 
-PROMPT = "testpmd> "
+# testpmd writes its prompt letter by letter: lines that other threads log may stand between any two.
+PROMPT = re.compile(r"(?:[^\n]*\n)*?".join(re.escape(letter) for letter in "testpmd> "))
 _ECHO_SECONDS = 3
 _SERIAL = itertools.count()
 
@@ -95,7 +96,7 @@ class Testpmd(Process):
         except ProcessError:
             skip = 0
         seen = self.wait_for(PROMPT, max(deadline - time.monotonic(), 0.1), start + skip)
-        answer = seen.split(PROMPT, 1)[0].replace("\r", "")
+        answer = PROMPT.split(seen, 1)[0].replace("\r", "")
         if re.search(r"^(Bad arguments|Command not found|Ambiguous command)", answer, re.M):
             raise ProcessError(self.explain(f"did not understand {text!r}"))
         if "Start ports failed" in answer:

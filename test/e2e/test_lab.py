@@ -10,6 +10,7 @@ import pytest
 
 from lab import paths, pcap
 from lab.process import Process, ProcessError
+from lab.testpmd import PROMPT
 
 PACKETS = pcap.make_packets([64, 1500], 10)
 
@@ -73,6 +74,17 @@ def test_a_failure_shows_the_end_of_the_log(folder):
     with Process(["sh", "-c", "echo the reason; exit 3"], folder / "log") as process:
         with pytest.raises(ProcessError, match=r"(?s)exit code 3.*the reason"):
             process.wait_for("something else")
+
+
+@pytest.mark.parametrize("log, answer", [
+    ("link is down\ntestpmd> ", "link is down\n"),
+    ("Done.\ntone line\nanother line\nestpmd> and more", "Done.\n"),
+    ("Done.\ntestpmd>one line\n and more", "Done.\n"),
+    ("test\ntestpmd", None),
+])
+def test_a_prompt_is_found_though_other_lines_tear_it(log, answer):
+    found = PROMPT.search(log)
+    assert (found and log[:found.start()]) == answer
 
 
 def _exists(pid: int) -> bool:
