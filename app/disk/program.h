@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * program.h - what vhostx-blk and vhostx-scsi have in common besides their bytes: command line,
+ * socket, signals.
+ *
+ * Knows:   the conventions for vhost-user programs: --socket-path, --fd, --print-capabilities.
+ * Trusts:  the command line no further than checked.
+ * Runs on: the main thread.
+ */
+#ifndef DISK_PROGRAM_H
+#define DISK_PROGRAM_H
+
+#include "image.h"
+#include "vhostcore_ring.h"
+
+#define IMAGES_MAX 16
+
+/* What the command line says. */
+struct program_opts {
+	const char *socket_path;	/* NULL: socket_fd */
+	int socket_fd;
+	const char *files[IMAGES_MAX];	/* --blk-file, in order */
+	unsigned int nr_files;
+	uint64_t memory_size;		/* --memory; 0: files */
+	const char *serial;		/* NULL: made from the file's name */
+	bool is_read_only;
+	uint16_t nr_queues;		/* --num-queues: for requests */
+	unsigned int poll_us;		/* --poll-us */
+};
+
+/* A kind of disk: vhostx-blk's or vhostx-scsi's. */
+struct program {
+	const char *name;		/* of the program */
+	const char *usage;		/* what --help prints */
+	const char *capabilities;	/* what --print-capabilities prints: JSON */
+	unsigned int nr_files_max;
+	uint16_t nr_fixed_rings;	/* besides those for requests */
+	uint64_t features;		/* virtio features to offer, without the transport's */
+	struct vhc_device_ops ops;	/* .connected is the program's */
+	/* Rings are there, nobody is connected: start workers. -errno, said on stderr. */
+	int (*start)(struct vhc_device *dev, const struct program_opts *opts,
+		     struct image *images, unsigned int nr_images, void **state);
+	/* An image has another size now. */
+	void (*resized)(struct image *image, void *state);
+	void (*stop)(void *state);
+};
+
+/* The whole main(): returns its exit code. */
+int disk_program_main(const struct program *program, int argc, char **argv);
+
+#endif

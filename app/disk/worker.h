@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * worker.h - a thread that serves one queue: takes requests, hands them on, gives them back.
+ *
+ * Polls while there is work and a moment longer, then sleeps until the driver kicks or an operation
+ * is done.
+ *
+ * Knows:   queues of chains and I/O engines. Not what is in a request.
+ * Trusts:  nothing of a guest.
+ * Runs on: start and stop on the main thread; serve() and what it calls on the worker's own.
+ */
+#ifndef DISK_WORKER_H
+#define DISK_WORKER_H
+
+#include "io.h"
+#include "vhostcore_ring.h"
+
+struct worker;
+
+/* A chain being served. The device's own part follows, worker_opts.request_size in all. */
+struct request {
+	struct worker *worker;
+	struct vhc_chain *chain;
+	struct iovec *cut;	/* see disk_request_slice() */
+	struct request *next_free;
+	struct io io;		/* .done is the device's to set */
+};
+
+struct worker_opts {
+	struct vhc_queue *queue;
+	size_t request_size;	/* of the structure that starts with struct request */
+	/* Start on it. Sooner or later, here or in io.done(): disk_request_finish(). */
+	void (*serve)(struct request *request);
+	void *device;		/* whatever serve() needs */
+	unsigned int depth;	/* operations that run at a time; 0: serve() starts none */
+	unsigned int poll_us;	/* how long to go on polling when there is nothing */
+};
+
+/* -errno, said on stderr. */
+int disk_worker_start(const struct worker_opts *opts, struct worker **worker);
+
+/* Takes nothing more, waits for what runs, gives it back; then the thread is gone. */
+void disk_worker_stop(struct worker *worker);
+
+void *disk_worker_device(struct worker *worker);
+
+/* Start request->io, filled in. */
+void disk_request_start_io(struct request *request);
+
+/* The answer is written: `written` bytes of the writable part. The request is gone after that. */
+void disk_request_finish(struct request *request, uint32_t written);
+
+/*
+ * Bytes [offset, offset + len) of spans as spans, for request->io: the same array where the cuts
+ * fall between two of them, as they mostly do; else a copy, which goes with the request.
+ *
+ * @return false: no memory, or not so many bytes.
+ */
+bool disk_request_slice(struct request *request, const struct iovec *spans, uint32_t nr_spans,
+			uint64_t offset, uint64_t len);
+
+#endif
