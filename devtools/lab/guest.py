@@ -37,6 +37,11 @@ def private_qemu() -> str:
     return last_line("fetch-qemu10.sh", paths.build_dir() / "qemu10")
 
 
+def private_tool(name: str) -> str:
+    """qemu-storage-daemon or qemu-img of QEMU 10."""
+    return str(Path(private_qemu()).with_name(name))
+
+
 def last_line(script: str, *words: str | Path) -> str:
     """Run a script of devtools/ that prints its product last; its own sentence is the error."""
     done = subprocess.run([paths.repo_root() / "devtools" / script, *words], stdin=subprocess.DEVNULL,
