@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is written on the interface for devices of one's own: the example, and the switch."""
+"""What is written on the interface for devices of one's own: the examples, and the switch."""
 
 import os
+import signal
+import socket
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from frontend import Feature, FrontEnd, bits, eventfd_count
 from programs import program, running, wait_for
 
 ECHO = program("doc", "echo")
+ENTROPY = program("doc", "entropy")
+EXAMPLES = Path(__file__).parents[2] / "doc" / "examples"
 SWITCH = program("app", "vhostx-net")
 BASE = bits(Feature.VERSION_1, Feature.PROTOCOL_FEATURES)
 HEADER = bytes(10) + b"\1\0"
@@ -60,7 +65,7 @@ def read(driver: Driver, guest: int, length: int) -> bytes:
     return driver.memory.map[at:at + length]
 
 
-# -- the example -----------------------------------------------------------------------------------
+# -- the examples ----------------------------------------------------------------------------------
 
 
 def test_echo(folder, guests, kind):
@@ -80,15 +85,80 @@ def test_echo(folder, guests, kind):
         assert eventfd_count(driver.rings[0].call) > 0
 
 
-def test_echo_is_short():
+@contextmanager
+def until_killed(path: Path):
+    """The source of random bytes, which knows no other end."""
+    process = subprocess.Popen([ENTROPY, path])
+    try:
+        # A socket that an earlier one left there listens no more.
+        wait_for(lambda: listens(path) or process.poll() is not None)
+        yield
+    finally:
+        process.terminate()
+        assert process.wait(10) == -signal.SIGTERM
+
+
+def listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return path.exists() and probe.connect_ex(str(path)) == 0
+
+
+@pytest.fixture
+def entropy(folder):
+    with until_killed(folder / "entropy"):
+        yield folder / "entropy"
+
+
+def test_entropy(entropy, guests, kind):
+    """Room of any size and in any pieces is filled up to 256 bytes; the rest of it stays as it is."""
+    driver = guests(entropy, 1, kind)
+    answers = set()
+    for number, (first, second) in enumerate([(64, 0), (1, 6), (16, 48), (200, 56), (200, 57), (1500, 0)]):
+        room, more = write(driver, 0, bytes(1500)), write(driver, 2, bytes(1500))
+        pieces = [(room, first, DESC_F_WRITE), (more, second, DESC_F_WRITE)]
+        driver.rings[0].post_chain(pieces if second else pieces[:1])
+        kick(driver, 0)
+        wait_for(lambda: driver.rings[0].used_idx() == number + 1)
+        length = min(first + second, 256)
+        assert driver.rings[0].used(number)[1] == length
+        both = read(driver, room, first) + read(driver, more, second)
+        assert not any(both[length:])
+        if length > 32:  # so many zeros at the end, or the same twice, do not come by chance
+            assert any(both[length - 16:length])
+            answers.add(both[:length])
+    assert len(answers) == 5
+    assert eventfd_count(driver.rings[0].call) > 0
+
+
+def test_entropy_without_room(entropy, guests, kind):
+    """A driver that asks for nothing gets nothing, and is served when it asks for more."""
+    driver = guests(entropy, 1, kind)
+    question = write(driver, 0, b"anything")
+    driver.rings[0].post_chain([(question, 8, 0)])
+    driver.rings[0].post_chain([(question, 8, DESC_F_WRITE)])
+    kick(driver, 0)
+    wait_for(lambda: driver.rings[0].used_idx() == 2)
+    assert [driver.rings[0].used(number)[1] for number in (0, 1)] == [0, 8]
+
+
+def test_entropy_replaces_what_a_killed_one_left(folder, guests, kind):
+    with until_killed(folder / "entropy"):
+        pass
+    assert (folder / "entropy").exists()
+    with until_killed(folder / "entropy"):
+        test_entropy(folder / "entropy", guests, kind)
+
+
+@pytest.mark.parametrize("name, nr_lines", [("echo", 60), ("entropy", 45)])
+def test_example_is_short(name, nr_lines):
     """What an example promises: a whole program that fits on a page."""
-    source = Path(__file__).parents[2] / "doc" / "examples" / "echo.c"
-    assert source.read_text(encoding="utf-8").count("\n") <= 60
+    assert (EXAMPLES / f"{name}.c").read_text(encoding="utf-8").count("\n") <= nr_lines
 
 
-def test_echo_says_how_it_is_used():
-    done = subprocess.run([ECHO], capture_output=True, text=True, timeout=10)
-    assert (done.returncode, done.stderr) == (2, "usage: echo SOCKET\n")
+@pytest.mark.parametrize("example", [ECHO, ENTROPY], ids=lambda path: path.name)
+def test_example_says_how_it_is_used(example):
+    done = subprocess.run([example], capture_output=True, text=True, timeout=10)
+    assert (done.returncode, done.stderr) == (2, f"usage: {example.name} SOCKET\n")
 
 
 # -- the switch ------------------------------------------------------------------------------------
