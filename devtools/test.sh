@@ -8,6 +8,7 @@
 #   devtools/test.sh                 everything
 #   devtools/test.sh -k ring         one room, in seconds
 #   devtools/test.sh -x test/wire    one folder, up to the first failure
+#   devtools/test.sh --soak          only the tests that repeat something, and those far more often
 #
 # VHOSTX_BUILD names another build folder than build/.
 set -euo pipefail

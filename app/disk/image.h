@@ -21,7 +21,7 @@ struct image {
 	int fd;			/* -1: memory */
 	uint8_t *memory;	/* NULL: a file */
 	_Atomic uint64_t nr_sectors;
-	uint32_t block_size;	/* what the device below likes to be written in, at least a sector */
+	uint32_t block_size;	/* what is written at a time below, at least a sector */
 	bool is_read_only;
 	bool is_block_device;
 };

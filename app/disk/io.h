@@ -25,7 +25,7 @@ enum io_kind {
 	IO_READ,
 	IO_WRITE,
 	IO_FLUSH,		/* what was written before is durable after */
-	IO_DISCARD,		/* the bytes are not needed; what is read there later is undefined */
+	IO_DISCARD,		/* nobody needs the bytes; what is there later is undefined */
 	IO_WRITE_ZEROES,	/* they are zeros; space is given back if may_unmap */
 };
 
@@ -37,13 +37,13 @@ struct io {
 	bool may_unmap;		/* zeroes */
 	uint64_t offset;	/* bytes, from the start of the image */
 	uint64_t len;		/* bytes; of reads and writes: what the spans hold */
-	const struct iovec *spans;	/* reads and writes; must stay until done() */
+	const struct iovec *spans;	/* reads, writes; to stay until done() */
 	unsigned int nr_spans;
 	void (*done)(struct io *io, int result);	/* 0 or -errno; may run inside io_start() */
 
 	/* The engine's. */
 	uint64_t nr_done;
-	struct iovec *rest;	/* what is left of the spans after a short transfer */
+	struct iovec *copied;	/* spans of our own, after a short transfer */
 	struct io *next;
 };
 
@@ -57,6 +57,9 @@ void disk_io_start(struct io_engine *engine, struct io *io);
 
 /* Hand over what was started, and call done() of what is finished. @return how many. */
 unsigned int disk_io_poll(struct io_engine *engine);
+
+/* One line on stderr about an operation that failed; of many, one a second. */
+void disk_io_explain(const struct io *io, int result);
 
 /* Started and not done. */
 unsigned int disk_io_nr_running(const struct io_engine *engine);

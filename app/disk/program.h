@@ -35,14 +35,20 @@ struct program {
 	const char *capabilities;	/* what --print-capabilities prints: JSON */
 	unsigned int nr_files_max;
 	uint16_t nr_fixed_rings;	/* besides those for requests */
-	uint64_t features;		/* virtio features to offer, without the transport's */
-	struct vhc_device_ops ops;	/* .connected is the program's */
-	/* Rings are there, nobody is connected: start workers. -errno, said on stderr. */
-	int (*start)(struct vhc_device *dev, const struct program_opts *opts,
-		     struct image *images, unsigned int nr_images, void **state);
+	const struct vhc_device_ops *ops;	/* their argument is what create() returns */
+
+	/* The state of a device on these images, which stay. NULL, said on stderr: it cannot be. */
+	void *(*create)(const struct program_opts *opts, struct image *images,
+			unsigned int nr_images);
+	/* Virtio features to offer, without the transport's. */
+	uint64_t (*features)(const void *state);
+	/* Nobody is connected yet: start the workers. -errno, said on stderr. */
+	int (*start)(void *state, struct vhc_device *dev);
 	/* An image has another size now. */
-	void (*resized)(struct image *image, void *state);
+	void (*resized)(void *state, struct image *image);
+	/* Stop the workers, if they are there: `ops` may still be called. */
 	void (*stop)(void *state);
+	void (*destroy)(void *state);
 };
 
 /* The whole main(): returns its exit code. */

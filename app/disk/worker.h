@@ -12,6 +12,8 @@
 #ifndef DISK_WORKER_H
 #define DISK_WORKER_H
 
+#include <stddef.h>
+
 #include "io.h"
 #include "vhostcore_ring.h"
 
@@ -43,6 +45,13 @@ int disk_worker_start(const struct worker_opts *opts, struct worker **worker);
 void disk_worker_stop(struct worker *worker);
 
 void *disk_worker_device(struct worker *worker);
+
+/* The request that an operation belongs to. */
+static inline struct request *
+disk_request_of(struct io *io)
+{
+	return (struct request *)((char *)io - offsetof(struct request, io));
+}
 
 /* Start request->io, filled in. */
 void disk_request_start_io(struct request *request);

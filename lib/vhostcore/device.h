@@ -19,6 +19,7 @@
 #include "mem/dirty_log.h"
 #include "mem/file.h"
 #include "spec/vhost_user.h"
+#include "vhostcore_features.h"
 
 #define BIT64(n) (UINT64_C(1) << (n))
 

@@ -6,6 +6,8 @@
  * Trusts:  nothing to trust.
  * Runs on: any thread.
  */
+#include "vhostcore_features.h"
+
 #include <stdio.h>
 
 #include "device.h"

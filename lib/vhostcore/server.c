@@ -243,6 +243,52 @@ vhc_server_start(struct vhc_server *server)
 	return rc;
 }
 
+/* One that is connected is the only one there will be. */
+static int
+take_descriptor(struct vhc_server *server, int fd, char *reason)
+{
+	bool is_listening;
+	pid_t peer;
+	int rc = vhc_sock_adopt(fd, &is_listening, &peer, reason);
+
+	if (rc)
+		return rc;
+	if (is_listening)
+		return vhc_listener_adopt(&server->listener, fd, reason);
+	snprintf(server->why, sizeof(server->why), "the front-end of descriptor %d has gone, and"
+		 " no other can come", fd);
+	rc = vhc_device_attach(server->dev, fd, peer);
+	if (rc)
+		snprintf(reason, SOCK_REASON_LEN, "descriptor %d: %s", fd, strerror(-rc));
+	return rc;
+}
+
+static int
+start_fd_locked(struct vhc_server *server, int fd)
+{
+	char reason[SOCK_REASON_LEN];
+	int rc;
+
+	if (server->is_started)
+		return -EALREADY;
+	rc = take_descriptor(server, fd, reason);
+	server->is_started = rc == 0;
+	if (rc)
+		log_err(server->name, "%s", reason);
+	return rc;
+}
+
+VHC_API int
+vhc_server_start_fd(struct vhc_server *server, int fd)
+{
+	int rc;
+
+	vhc_loop_lock(server->loop);
+	rc = start_fd_locked(server, fd);
+	vhc_loop_unlock(server->loop);
+	return rc;
+}
+
 VHC_API void
 vhc_server_destroy(struct vhc_server *server)
 {

@@ -135,6 +135,12 @@ int vhc_server_create(const struct vhc_server_opts *opts, struct vhc_server **se
 int vhc_server_start(struct vhc_server *server);
 
 /**
+ * The same on a Unix socket that is there already, listening or connected, whose @p fd becomes the
+ * library's. @return 0; -EBADF, -ENOTSOCK, -EINVAL (not such a socket): it stays the caller's.
+ */
+int vhc_server_start_fd(struct vhc_server *server, int fd);
+
+/**
  * Drop the front-end, remove our socket file, free the device. Callbacks for what is lost have run
  * when it returns; none runs afterwards. No thread may be inside a burst, or enter one again.
  * Not to be called from a callback.
@@ -182,15 +188,6 @@ struct vhc_device_info {
 
 /** Snapshot of a device. Any thread; waits for the control thread. */
 void vhc_device_info(struct vhc_device *dev, struct vhc_device_info *info);
-
-/**
- * Names of the bits set in @p features, space-separated, into @p text ("MRG_RXBUF VERSION_1 ...").
- * Unnamed bits appear as "bitN". Returns @p text.
- */
-char *vhc_device_features_text(struct vhc_device *dev, uint64_t features, char *text, size_t size);
-
-/** The same for protocol features. */
-char *vhc_protocol_features_text(uint64_t protocol_features, char *text, size_t size);
 
 /** Queue of ring @p index, or NULL if there are not so many. Same lifetime as the device. */
 struct vhc_queue *vhc_device_queue(struct vhc_device *dev, uint16_t index);

@@ -37,6 +37,15 @@ uint64_t vhc_server_features(struct vhc_server *server);
 int vhc_server_set_protocol_features(struct vhc_server *server, uint64_t features);
 uint64_t vhc_server_protocol_features(struct vhc_server *server);
 
+/**
+ * Names of the bits set in @p features, space-separated, into @p text ("MRG_RXBUF VERSION_1 ...").
+ * Unnamed bits appear as "bitN". Returns @p text.
+ */
+char *vhc_device_features_text(struct vhc_device *dev, uint64_t features, char *text, size_t size);
+
+/** The same for protocol features. */
+char *vhc_protocol_features_text(uint64_t protocol_features, char *text, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -16,6 +16,7 @@
 
 #include <rte_telemetry.h>
 
+#include "vhostcore_features.h"
 #include "vhostpmd.h"
 
 #define FEATURES_LEN	1024

@@ -100,6 +100,19 @@ vhc_listener_init(struct listener *l, struct loop *loop, const struct endpoint_o
 	*l = (struct listener){ .loop = loop, .sock.fd = -1, .ops = ops, .ops_arg = ops_arg };
 }
 
+static int
+begin(struct listener *l, char *reason)
+{
+	int rc = start_accepting(l);
+
+	if (rc)
+		snprintf(reason, SOCK_REASON_LEN, "cannot watch %s: %s", l->sock.path,
+			 strerror(-rc));
+	else
+		explain_waiting(l);
+	return rc;
+}
+
 int
 vhc_listener_open(struct listener *l, const char *path, char *reason)
 {
@@ -107,14 +120,24 @@ vhc_listener_open(struct listener *l, const char *path, char *reason)
 
 	if (rc)
 		return rc;
-	rc = start_accepting(l);
-	if (rc) {
-		snprintf(reason, SOCK_REASON_LEN, "cannot watch %s: %s", path, strerror(-rc));
+	rc = begin(l, reason);
+	if (rc)
 		vhc_sock_unlisten(&l->sock);
-		return rc;
-	}
-	explain_waiting(l);
-	return 0;
+	return rc;
+}
+
+/* Whoever made the socket removes its file, if it has one. */
+int
+vhc_listener_adopt(struct listener *l, int fd, char *reason)
+{
+	int rc;
+
+	l->sock.fd = fd;
+	snprintf(l->sock.path, sizeof(l->sock.path), "descriptor %d", fd);
+	rc = begin(l, reason);
+	if (rc)
+		l->sock.fd = -1;
+	return rc;
 }
 
 void

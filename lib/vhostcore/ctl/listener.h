@@ -29,6 +29,9 @@ void vhc_listener_init(struct listener *l, struct loop *loop, const struct endpo
 /* Listen on `path`. -errno of vhc_sock_listen(), with its `reason` (SOCK_REASON_LEN bytes). */
 int vhc_listener_open(struct listener *l, const char *path, char *reason) VHC_MUST_USE;
 
+/* The same with a socket that listens already; on success it is the listener's. */
+int vhc_listener_adopt(struct listener *l, int fd, char *reason) VHC_MUST_USE;
+
 /* Stop, and remove our socket file. Idempotent. */
 void vhc_listener_close(struct listener *l);
 

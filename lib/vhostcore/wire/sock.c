@@ -11,6 +11,7 @@
 #include "sock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -250,6 +251,43 @@ err_bind:
 err_socket:
 	fd_close(&l->fd);
 	return rc;
+}
+
+static int
+socket_option(int fd, int name)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &len) < 0 ? -errno : value;
+}
+
+static bool
+is_connected(int fd)
+{
+	struct sockaddr_un peer;
+	socklen_t len = sizeof(peer);
+
+	return getpeername(fd, (struct sockaddr *)&peer, &len) == 0;
+}
+
+int
+vhc_sock_adopt(int fd, bool *is_listening, pid_t *peer, char *reason)
+{
+	int domain = socket_option(fd, SO_DOMAIN);
+
+	if (domain < 0)
+		return refuse(reason, domain, "descriptor %d: %s; give that of a Unix socket", fd,
+			      strerror(-domain));
+	*is_listening = socket_option(fd, SO_ACCEPTCONN) == 1;
+	if (domain != AF_UNIX || socket_option(fd, SO_TYPE) != SOCK_STREAM ||
+	    (!*is_listening && !is_connected(fd)))
+		return refuse(reason, -EINVAL, "descriptor %d is not a Unix stream socket that"
+			      " listens or is connected", fd);
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return refuse(reason, -errno, "descriptor %d: %s", fd, strerror(errno));
+	*peer = *is_listening ? 0 : peer_of(fd);
+	return 0;
 }
 
 void

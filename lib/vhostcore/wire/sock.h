@@ -13,6 +13,7 @@
 #ifndef VHC_WIRE_SOCK_H
 #define VHC_WIRE_SOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -37,6 +38,12 @@ struct sock_listener {
  * -ENAMETOOLONG, -ENOTSOCK, -EADDRINUSE (the reason names who listens), or what bind(2) says.
  */
 int vhc_sock_listen(const char *path, struct sock_listener *l, char *reason) VHC_MUST_USE;
+
+/*
+ * Whose descriptor `fd` is a Unix stream socket: make it one like ours, and tell which kind it is.
+ * -EBADF, -ENOTSOCK, -EINVAL.
+ */
+int vhc_sock_adopt(int fd, bool *is_listening, pid_t *peer, char *reason) VHC_MUST_USE;
 
 /* Stop listening, and remove the socket file if it is still ours. Idempotent. */
 void vhc_sock_unlisten(struct sock_listener *l);
