@@ -8,6 +8,8 @@
  */
 #include "blk_bench.h"
 
+#include <endian.h>
+#include <linux/virtio_blk.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,9 +19,9 @@
 
 #include "lane.h"
 #include "talk.h"
-#include "virtio_blk.h"
 
 #define BIT(n)		(UINT64_C(1) << (n))
+#define CONFIG_LEN	offsetof(struct virtio_blk_config, max_discard_sectors)
 #define LEAST_BLOCKS	(2ull * MOST_BIG * BIG_BLOCKS)
 
 /* ---- memory, eventfds ----------------------------------------------------------------------- */
@@ -81,13 +83,13 @@ static int
 agree_on_features(struct backend *b)
 {
 	uint64_t wanted = BIT(VIRTIO_F_VERSION_1_BIT) | BIT(VHOST_USER_F_PROTOCOL_FEATURES_BIT) |
-			  BIT(VIRTIO_BLK_F_FLUSH_BIT), offered;
+			  BIT(VIRTIO_BLK_F_FLUSH), offered;
 
 	if (talk_ask_u64(b, REQUEST(GET_FEATURES), &offered) ||
 	    need(b, offered, VIRTIO_F_VERSION_1_BIT, "VERSION_1") ||
 	    need(b, offered, VHOST_USER_F_PROTOCOL_FEATURES_BIT, "protocol features"))
 		return -1;
-	if (offered & BIT(VIRTIO_BLK_F_RO_BIT)) {
+	if (offered & BIT(VIRTIO_BLK_F_RO)) {
 		fprintf(stderr, "%s is read-only: nobody could tell whether it does what it says\n",
 			b->name);
 		return -1;
@@ -125,15 +127,16 @@ static int
 ask_size(struct backend *b, unsigned int span_mib)
 {
 	const uint32_t header = offsetof(struct vhost_user_config, bytes);
-	struct vhost_user_config ask = { .size = sizeof(struct virtio_blk_config) }, answer;
+	/* As much as QEMU asks for: newer kernels' headers know of more than older back-ends. */
+	struct vhost_user_config ask = { .size = CONFIG_LEN }, answer;
 	const uint32_t size = header + ask.size;
 	struct virtio_blk_config config;
 	uint64_t most = (uint64_t)span_mib * BIG_BLOCKS;
 
 	if (talk_ask(b, REQUEST(GET_CONFIG), &ask, size, &answer, size))
 		return -1;
-	memcpy(&config, answer.bytes, sizeof(config));
-	b->capacity = le64_get(config.capacity) * VIRTIO_BLK_SECTOR;
+	memcpy(&config, answer.bytes, CONFIG_LEN);
+	b->capacity = le64toh(config.capacity) * SECTOR_SIZE;
 	b->nr_blocks = b->capacity / BIG_SIZE * BIG_BLOCKS;
 	if (b->nr_blocks > most)
 		b->nr_blocks = most;

@@ -16,6 +16,7 @@
 #include "latency.h"
 #include "model/driver.h"
 
+#define SECTOR_SIZE	512u
 #define BLOCK_SIZE	4096u		/* what is stamped, and what random offsets are multiples of */
 #define BIG_SIZE	(1u << 20)	/* bytes of a sequential request */
 #define BIG_BLOCKS	(BIG_SIZE / BLOCK_SIZE)

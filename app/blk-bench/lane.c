@@ -8,7 +8,9 @@
  */
 #include "blk_bench.h"
 
+#include <endian.h>
 #include <errno.h>
+#include <linux/virtio_blk.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -16,7 +18,6 @@
 
 #include "base/order.h"
 #include "lane.h"
-#include "virtio_blk.h"
 
 #define SPINS		4096		/* between two looks at the clock */
 #define LOOK_NS		UINT64_C(20000000)
@@ -25,7 +26,7 @@
 
 /* What of a request is neither data nor ring. */
 struct parts {
-	struct virtio_blk_req_header header;
+	struct virtio_blk_outhdr header;
 	uint8_t status;
 	uint8_t table[3 * sizeof(struct virtq_desc)] __attribute__((aligned(16)));
 } __attribute__((aligned(128)));
@@ -69,9 +70,9 @@ lane_post(struct backend *b, unsigned int slot, const struct pattern *p)
 	};
 	uint16_t id;
 
-	parts->header = (struct virtio_blk_req_header){
-		.type = le32_put(p->writes ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN),
-		.sector = le64_put(b->slots[slot].block * (BLOCK_SIZE / VIRTIO_BLK_SECTOR)),
+	parts->header = (struct virtio_blk_outhdr){
+		.type = htole32(p->writes ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN),
+		.sector = htole64(b->slots[slot].block * (BLOCK_SIZE / SECTOR_SIZE)),
 	};
 	parts->status = NOT_A_STATUS;
 	if (b->style->indirect)

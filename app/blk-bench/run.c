@@ -8,9 +8,8 @@
  */
 #include "blk_bench.h"
 
+#include <linux/virtio_blk.h>
 #include <time.h>
-
-#include "virtio_blk.h"
 
 #define MILLI_NS UINT64_C(1000000)
 
