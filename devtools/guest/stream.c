@@ -10,7 +10,7 @@
  * and the server whether the bytes are intact. One program instead of a pipeline of nc and md5sum,
  * because a guest under TCG spends its time in system calls.
  *
- * Knows:   TCP, splitmix64.
+ * Knows:   TCP.
  * Trusts:  its arguments; not what arrives.
  * Runs on: the guest of guest-image.sh, linked statically.
  */
@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mix.h"
+
 #define CHUNK 65536
 #define CONNECT_TRIES 50
 
@@ -35,16 +37,6 @@ struct stream {
 
 static uint64_t made[CHUNK / sizeof(uint64_t)];
 static unsigned char got[CHUNK];
-
-static uint64_t
-next_word(uint64_t *state)
-{
-	uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
-}
 
 static void
 make_chunk(struct stream *s)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A tiny Linux guest under QEMU whose virtio-net device hangs on a vhost-user socket.
+"""A tiny Linux guest under QEMU whose devices hang on vhost-user sockets; here: network devices.
 
 devtools/guest-image.sh makes what it boots; devtools/guest/init says what it can do and how it reports.
 """
@@ -35,6 +35,11 @@ def make_image() -> Path:
 def private_qemu() -> str:
     """QEMU 10, fetched from the backports suite where it is missing; return the program."""
     return last_line("fetch-qemu10.sh", paths.build_dir() / "qemu10")
+
+
+def private_tool(name: str) -> str:
+    """qemu-storage-daemon or qemu-img of QEMU 10."""
+    return str(Path(private_qemu()).with_name(name))
 
 
 def last_line(script: str, *words: str | Path) -> str:
@@ -125,50 +130,70 @@ class Reporter(Process):
         """Step iperf: what the guest says of one of its network devices, as link() of the only one."""
         return self._line(f"NIC-{number}", timeout)
 
-    def result(self, step: str, timeout: float = _BOOT_SECONDS) -> dict[str, str]:
-        """Wait for the result of a step: result("ping") -> {"sent": "20", "received": "20"}."""
-        return self._line(f"RESULT {step}", timeout)
+    def result(self, step: str, timeout: float = _BOOT_SECONDS, offset: int = 0) -> dict[str, str]:
+        """Wait for the result of a step: result("ping") -> {"sent": "20", "received": "20"}.
 
-    def _line(self, what: str, timeout: float) -> dict[str, str]:
+        offset: where in the log to start, where a step is done more than once
+        """
+        return self._line(f"RESULT {step}", timeout, offset)
+
+    def _line(self, what: str, timeout: float, offset: int = 0) -> dict[str, str]:
         start = f"GUEST-{what} "
-        self.wait_for(start, timeout)
-        text = self.wait_for("\n", timeout, self.output().encode().index(start.encode()))
+        seen = self.wait_for(start, timeout, offset)
+        at = offset + seen.encode().index(start.encode())
+        text = self.wait_for("\n", timeout, at)
         return dict(word.split("=", 1) for word in text.splitlines()[0][len(start):].split() if "=" in word)
 
 
-class Guest(Reporter):
-    """One guest under QEMU, reporting on its serial console.
+class QemuGuest(Reporter):
+    """One guest under QEMU, reporting on its serial console; devices are for a subclass to say.
+
+    qemu        program, "qemu-system-x86_64" or private_qemu()'s
+    processors  how many
+    share       of the memory: "on", "off" (a memfd that stays private), None (no memory-backend at all)
+    console     path of a socket to attach to for a shell (the log goes on as without)
+    """
+
+    def __init__(self, name: str, devices: list[str], words: dict[str, object], *, folder: str | Path,
+                 initramfs: str, qemu: str = DISTRIBUTION, accel: str | None = None, processors: int = 1,
+                 memory: int = 256, share: str | None = "on", console: str | Path | None = None,
+                 lifetime: float = 300):
+        self.accel = accel or accelerator()
+        argv = [qemu, *_ALWAYS, "-machine", "q35", "-accel", self.accel, "-smp", processors, "-m", memory,
+                *_memory_args(memory, share), *_serial(console), *_boot_args(words, initramfs), *devices]
+        if self.accel == "kvm":
+            argv += ["-cpu", "host"]
+        super().__init__(argv, Path(folder) / f"{name}.log", lifetime=lifetime, name=name)
+
+
+def always_props(qemu: str, accel: str | None) -> dict[str, object]:
+    """Properties that every vhost-user device needs there."""
+    crashes = (accel or accelerator()) == "tcg" and qemu_version(qemu)[0] < 8
+    return {"vectors": 0} if crashes else {}  # 7.2 crashes where vhost-user meets MSI-X under TCG
+
+
+class Guest(QemuGuest):
+    """One guest with network devices.
 
     socket    the vhost-user socket; server=True: QEMU listens there (for a port with client=1)
     steps     what the guest does, in order: ping, send, serve, iperf, idle
     options   more of guest/init's options: {"bytes": 1 << 20, "pings": 10}
-    qemu      program, "qemu-system-x86_64" or private_qemu()'s
     props     of the virtio-net device: {"mrg_rxbuf": "off", "packed": "on"}
     more_nics further network devices: [(socket, props), ...]
     queues    queue pairs; the guest gets as many processors, since it uses one pair for each
-    share     of the memory: "on", "off" (a memfd that stays private), None (no memory-backend at all)
-    console   path of a socket to attach to for a shell (the log goes on as without)
     """
 
     def __init__(self, name: str, socket: str | Path, *, folder: str | Path, number: int = 1,
                  steps: tuple[str, ...] = ("idle",), options: dict[str, object] | None = None,
                  qemu: str = DISTRIBUTION, accel: str | None = None, server: bool = False,
                  queues: int = 1, props: dict[str, object] | None = None,
-                 more_nics: list[tuple[str | Path, dict[str, object]]] = (), memory: int = 256,
-                 share: str | None = "on", console: str | Path | None = None, lifetime: float = 300):
-        self.accel = accel or accelerator()
-        said = addresses(number, steps)
-        argv = [qemu, *_ALWAYS, "-machine", "q35", "-accel", self.accel, "-smp", queues, "-m", memory,
-                *_memory_args(memory, share), *_serial(console),
-                *_boot_args(said | (options or {}), "initramfs-iperf" if "iperf" in steps else "initramfs")]
-        crashes = self.accel == "tcg" and qemu_version(qemu)[0] < 8
+                 more_nics: list[tuple[str | Path, dict[str, object]]] = (), **keywords):
+        devices = []
         for nic, (path, its_props) in enumerate([(socket, props or {}), *more_nics]):
-            # 7.2 crashes where vhost-user meets MSI-X under TCG
-            always = {"vectors": 0} if crashes else {}
-            argv += _nic_args(nic, number + nic, path, server, queues, always | its_props)
-        if self.accel == "kvm":
-            argv += ["-cpu", "host"]
-        super().__init__(argv, Path(folder) / f"{name}.log", lifetime=lifetime, name=name)
+            devices += _nic_args(nic, number + nic, path, server, queues, always_props(qemu, accel) | its_props)
+        super().__init__(name, devices, addresses(number, steps) | (options or {}), folder=folder,
+                         initramfs="initramfs-iperf" if "iperf" in steps else "initramfs",
+                         qemu=qemu, accel=accel, processors=queues, **keywords)
 
 
 def _memory_args(memory: int, share: str | None) -> list[str]:

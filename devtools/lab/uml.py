@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A User-mode Linux guest: a real kernel's virtio-net driver as an ordinary process, without QEMU or KVM.
+"""A User-mode Linux guest: a real kernel's virtio drivers as an ordinary process, without QEMU or KVM.
 
 Debian's user-mode-linux connects to a vhost-user socket by itself and leaves the control queue to the
 back-end. It has one processor, so it uses one queue pair until it is told to use more.
@@ -12,6 +12,7 @@ from pathlib import Path
 from . import guest, paths
 
 PROGRAM = Path("/usr/bin/linux.uml")
+NETWORK = 1  # numbers of virtio's kinds of devices
 _MEMORY_FOLDER = "/dev/shm"  # the guest's memory is a file there, unlinked at once
 
 
@@ -29,27 +30,24 @@ def what_is_missing() -> str | None:
     return None if PROGRAM.exists() else "user-mode-linux is not installed: devtools/setup.sh test"
 
 
-def argv(name: str, socket: str | Path, folder: str | Path, options: dict[str, object],
-         memory: int = 128) -> list[str]:
-    """The command line, device and all."""
-    return [str(PROGRAM), f"mem={memory}M", f"initrd={image_dir() / 'initramfs'}", f"uml_dir={folder}/",
+def argv(name: str, devices: list[tuple[str | Path, int]], folder: str | Path, options: dict[str, object],
+         *, initramfs: str = "initramfs", memory: int = 128) -> list[str]:
+    """The command line; a device is its socket and the number of its kind in virtio."""
+    return [str(PROGRAM), f"mem={memory}M", f"initrd={image_dir() / initramfs}", f"uml_dir={folder}/",
             f"umid={name}", "con=null", "con0=fd:0,fd:1", "console=tty0", "quiet", "panic=-1",
-            f"virtio_uml.device={socket}:1", *guest.kernel_words(options)]
+            *[f"virtio_uml.device={socket}:{kind}" for socket, kind in devices], *guest.kernel_words(options)]
 
 
 def environment() -> dict[str, str]:
     return {"TMPDIR": _MEMORY_FOLDER, "LD_PRELOAD": str(image_dir() / "uml-xstate.so")}
 
 
-class UmlGuest(guest.Reporter):
-    """One guest; steps and options as for a guest under QEMU."""
+class UmlReporter(guest.Reporter):
+    """One guest; devices, options and keywords as argv() takes them."""
 
-    def __init__(self, name: str, socket: str | Path, *, folder: str | Path, number: int = 1,
-                 steps: tuple[str, ...] = ("idle",), options: dict[str, object] | None = None,
-                 console: None = None, lifetime: float = 120):
-        del console  # it is this process's stdin
-        words = guest.addresses(number, steps) | (options or {})
-        super().__init__(argv(name, socket, folder, words), Path(folder) / f"{name}.log",
+    def __init__(self, name: str, devices: list[tuple[str | Path, int]], options: dict[str, object], *,
+                 folder: str | Path, lifetime: float = 120, **keywords):
+        super().__init__(argv(name, devices, folder, options, **keywords), Path(folder) / f"{name}.log",
                          env=environment(), lifetime=lifetime, name=name)
 
     def signal(self, number: int) -> None:
@@ -58,3 +56,14 @@ class UmlGuest(guest.Reporter):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
         super().signal(number)
+
+
+class UmlGuest(UmlReporter):
+    """One guest with a network device; steps and options as for a guest under QEMU."""
+
+    def __init__(self, name: str, socket: str | Path, *, folder: str | Path, number: int = 1,
+                 steps: tuple[str, ...] = ("idle",), options: dict[str, object] | None = None,
+                 console: None = None, lifetime: float = 120):
+        del console  # it is this process's stdin
+        super().__init__(name, [(socket, NETWORK)], guest.addresses(number, steps) | (options or {}),
+                         folder=folder, lifetime=lifetime)
