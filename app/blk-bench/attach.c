@@ -217,7 +217,7 @@ start_ring(struct backend *b)
 static int
 make_generations(struct backend *b)
 {
-	b->seed = clock_ns();
+	b->seed = clock_ns(CLOCK_MONOTONIC);
 	b->generation = 0;
 	b->generations = calloc(b->nr_blocks, sizeof(*b->generations));
 	if (b->generations)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "latency.h"
 #include "model/driver.h"
@@ -55,6 +56,7 @@ struct backend {
 	const char *path;
 	int sock;		/* -1: not attached */
 	bool acks;		/* it confirms what it is told */
+	clockid_t cpu_clock;	/* of its process */
 	uint64_t features;	/* agreed on */
 	int memory_fd;
 	int kick_fd;
@@ -92,6 +94,7 @@ struct sample {
 	uint64_t nr_requests;
 	uint64_t nr_kicks;
 	double seconds;
+	double cpu_seconds;	/* of the back-end's process, all its threads */
 	double p50_us;
 	double p99_us;
 };
@@ -139,7 +142,7 @@ void stamp_write(struct backend *b, uint8_t *data, uint64_t block, bool whole);
 bool stamp_is_right(const struct backend *b, const uint8_t *data, uint64_t block, bool whole);
 
 /* run.c */
-uint64_t clock_ns(void);
+uint64_t clock_ns(clockid_t clock);
 int run_requests(struct backend *b, struct run *run, struct sample *sample);
 /* Write all of the disk that is used; read it. */
 int run_fill(struct backend *b);

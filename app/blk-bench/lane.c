@@ -144,7 +144,7 @@ poll_ring(struct backend *b, uint8_t *done, unsigned int *nr)
 		cpu_relax();
 		if (spins % SPINS)
 			continue;
-		now = clock_ns();
+		now = clock_ns(CLOCK_MONOTONIC);
 		if (!began)
 			began = looked = now;
 		if (now - began > PATIENCE_S * SECOND_NS)

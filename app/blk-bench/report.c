@@ -22,6 +22,7 @@ struct figure {
 	double rate_spread;
 	double p50_us;
 	double p99_us;
+	double cpu_us;		/* a request, of the back-end's */
 	double kicks;		/* a request */
 	double ratio;		/* the first back-end's rate by this one's; 0: it is the first */
 	double ratio_spread;
@@ -29,7 +30,7 @@ struct figure {
 
 /* ---- figures -------------------------------------------------------------------------------- */
 
-enum what { RATE, P50, P99, KICKS };
+enum what { RATE, P50, P99, CPU, KICKS };
 
 static double
 value_of(const struct sample *s, enum what what)
@@ -41,6 +42,8 @@ value_of(const struct sample *s, enum what what)
 		return s->p50_us;
 	case P99:
 		return s->p99_us;
+	case CPU:
+		return s->cpu_seconds * 1e6 / (double)s->nr_requests;
 	default:
 		return (double)s->nr_kicks / (double)s->nr_requests;
 	}
@@ -75,6 +78,7 @@ figure_of(const struct sample *first, const struct sample *samples, unsigned int
 	struct figure f = {
 		.p50_us = median_sample(samples, nr, P50, &ignored),
 		.p99_us = median_sample(samples, nr, P99, &ignored),
+		.cpu_us = median_sample(samples, nr, CPU, &ignored),
 		.kicks = median_sample(samples, nr, KICKS, &ignored),
 	};
 
@@ -107,10 +111,10 @@ json_rounds(const struct sample *samples, unsigned int nr)
 	fputs(", \"samples\": [", json);
 	for (unsigned int i = 0; i < nr; i++)
 		fprintf(json, "%s{\"requests\": %llu, \"seconds\": %.6f, \"kicks\": %llu, "
-			"\"p50_us\": %.3f, \"p99_us\": %.3f}", i ? ", " : "",
+			"\"cpu_seconds\": %.9f, \"p50_us\": %.3f, \"p99_us\": %.3f}", i ? ", " : "",
 			(unsigned long long)samples[i].nr_requests, samples[i].seconds,
-			(unsigned long long)samples[i].nr_kicks, samples[i].p50_us,
-			samples[i].p99_us);
+			(unsigned long long)samples[i].nr_kicks, samples[i].cpu_seconds,
+			samples[i].p50_us, samples[i].p99_us);
 	fputs("]}", json);
 }
 
@@ -129,10 +133,11 @@ json_row(const struct backend *b, const struct pattern *p, const struct figure *
 	fprintf(json, ", \"ring\": \"%s\", \"driver\": \"%s\", \"chains\": \"%s\", "
 		"\"event_idx\": %s, \"requests_per_second\": %.1f, \"spread\": %.4f, "
 		"\"mib_per_second\": %.2f, \"p50_us\": %.3f, \"p99_us\": %.3f, "
-		"\"kicks_per_request\": %.4f",
+		"\"cpu_us_per_request\": %.3f, \"kicks_per_request\": %.4f",
 		ring_text(b), b->style->sleeps ? "wait" : "poll",
 		b->style->indirect ? "indirect" : "direct", b->ring.event_idx ? "true" : "false",
-		f->rate, f->rate_spread, f->rate * p->size / MIB, f->p50_us, f->p99_us, f->kicks);
+		f->rate, f->rate_spread, f->rate * p->size / MIB, f->p50_us, f->p99_us,
+		f->cpu_us, f->kicks);
 	if (f->ratio > 0)
 		fprintf(json, ", \"ratio\": %.4f, \"ratio_spread\": %.4f", f->ratio,
 			f->ratio_spread);
@@ -146,17 +151,19 @@ static void
 table_head(const struct options *o)
 {
 	printf("median of %u rounds of %u ms ± half of their middle half; ratio: how many times "
-	       "faster %s is\n%-16s %-6s %-4s %-12s %10s %5s %9s %9s %9s %6s %12s\n",
+	       "faster %s is\n%-16s %-6s %-4s %-12s %10s %5s %9s %9s %9s %8s %6s %12s\n",
 	       o->nr_rounds, o->millis, o->backends[0].name, "pattern", "ring", "by",
-	       "back-end", "requests/s", "", "MiB/s", "p50 us", "p99 us", "kicks", "ratio");
+	       "back-end", "requests/s", "", "MiB/s", "p50 us", "p99 us", "cpu us",
+	       "kicks", "ratio");
 }
 
 static void
 table_row(const struct backend *b, const struct pattern *p, const struct figure *f)
 {
-	printf("%-16s %-6s %-4s %-12s %10.0f ±%3.0f%% %9.1f %9.1f %9.1f %6.3f", p->name,
+	printf("%-16s %-6s %-4s %-12s %10.0f ±%3.0f%% %9.1f %9.1f %9.1f %8.2f %6.3f", p->name,
 	       ring_text(b), b->style->sleeps ? "wait" : "poll", b->name, f->rate,
-	       100 * f->rate_spread, f->rate * p->size / MIB, f->p50_us, f->p99_us, f->kicks);
+	       100 * f->rate_spread, f->rate * p->size / MIB, f->p50_us, f->p99_us,
+	       f->cpu_us, f->kicks);
 	if (f->ratio > 0)
 		printf(" %7.2f ±%3.0f%%\n", f->ratio, 100 * f->ratio_spread);
 	else

@@ -9,18 +9,17 @@
 #include "blk_bench.h"
 
 #include <linux/virtio_blk.h>
-#include <time.h>
 
 #define MILLI_NS UINT64_C(1000000)
 
 static struct latency latency;
 
 uint64_t
-clock_ns(void)
+clock_ns(clockid_t clock)
 {
-	struct timespec now;
+	struct timespec now = { 0 };
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
@@ -99,7 +98,7 @@ turn(struct backend *b, struct run *run, unsigned int *nr_running, uint64_t *now
 
 	if (lane_wait(b, done, &nr))
 		return -1;
-	*now = clock_ns();
+	*now = clock_ns(CLOCK_MONOTONIC);
 	for (unsigned int i = 0; i < nr; i++) {
 		latency_note(&latency, *now - b->slots[done[i]].start_ns);
 		if (finish(b, run, done[i]))
@@ -113,7 +112,8 @@ turn(struct backend *b, struct run *run, unsigned int *nr_running, uint64_t *now
 int
 run_requests(struct backend *b, struct run *run, struct sample *sample)
 {
-	uint64_t begin = clock_ns(), now = begin, nr_kicks = b->nr_kicks;
+	uint64_t cpu = clock_ns(b->cpu_clock), nr_kicks = b->nr_kicks;
+	uint64_t begin = clock_ns(CLOCK_MONOTONIC), now = begin;
 	unsigned int nr_running = 0;
 
 	latency_clear(&latency);
@@ -128,6 +128,7 @@ run_requests(struct backend *b, struct run *run, struct sample *sample)
 		.nr_requests = latency.total,
 		.nr_kicks = b->nr_kicks - nr_kicks,
 		.seconds = (double)(now - begin) / 1e9,
+		.cpu_seconds = (double)(clock_ns(b->cpu_clock) - cpu) / 1e9,
 		.p50_us = latency_quantile(&latency, 0.50),
 		.p99_us = latency_quantile(&latency, 0.99),
 	};
@@ -166,7 +167,7 @@ run_round(struct backend *b, const struct pattern *p, unsigned int millis, unsig
 	struct run run = {
 		.pattern = p,
 		.nr_left = UINT64_MAX,
-		.end_ns = clock_ns() + millis * MILLI_NS,
+		.end_ns = clock_ns(CLOCK_MONOTONIC) + millis * MILLI_NS,
 		.random = (number + 1) * UINT64_C(0x9e3779b97f4a7c15),
 	};
 

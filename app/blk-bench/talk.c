@@ -11,6 +11,21 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* Whoever called listen(), as the kernel noted it then. */
+static int
+find_cpu_clock(struct backend *b)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(b->sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+	    clock_getcpuclockid(peer.pid, &b->cpu_clock) == 0)
+		return 0;
+	fprintf(stderr, "%s: whose process it is cannot be told, so nor what CPU time it takes\n",
+		b->name);
+	return -1;
+}
+
 int
 talk_connect(struct backend *b)
 {
@@ -34,7 +49,7 @@ talk_connect(struct backend *b)
 		fprintf(stderr, "%s: nobody to talk to at %s: %m\n", b->name, b->path);
 		return -1;
 	}
-	return 0;
+	return find_cpu_clock(b);
 }
 
 static int

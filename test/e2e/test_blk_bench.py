@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import blk, paths
+from lab import blk, disk, paths
 
 BENCH = paths.build_dir() / "app" / "vhostx-blk-bench"
 LYING_DISK = paths.build_dir() / "test" / "lying_disk"
@@ -33,24 +33,17 @@ def _measure(folder: Path, *words, short=SHORT) -> tuple[dict, str]:
     return json.loads(out.read_text(encoding="utf-8")), done.stdout
 
 
-def _disk(folder: Path, mode: str = "honest", *words: str, name: str = "disk") -> blk.BackEnd:
-    return blk.BackEnd(name, folder, [LYING_DISK, None, mode, *words], lifetime=100)
+def _lying_disk(folder: Path, mode: str = "honest", *words: str, name: str = "disk") -> blk.BackEnd:
+    return blk.BackEnd([LYING_DISK, None, mode, *words], folder / f"{name}.sock", folder=folder, name=name)
 
 
 @pytest.fixture
-def image(folder) -> Path:
-    path = folder / "disk.img"
-    with path.open("wb") as file:
-        file.truncate(16 << 20)
-    return path
-
-
-@pytest.fixture
-def qsd(folder, image):
-    missing = blk.what_is_missing()
+def qsd(folder):
+    missing = disk.what_is_missing()
     if missing:
         pytest.skip(missing)
-    with blk.qsd("qsd", folder, image) as back:
+    with disk.StorageDaemon(disk.sparse_file(folder / "disk.img", 16 << 20), folder / "qsd.sock",
+                            folder=folder) as back:
         yield back
 
 
@@ -72,6 +65,9 @@ def _check_row(row: dict) -> None:
     assert 0 < row["p50_us"] <= row["p99_us"]
     # With so many under way none takes longer, on average, than so many at the rate that was seen.
     assert row["p50_us"] < 4 * depth * 1e6 / min(rates)
+    costs = [sample["cpu_seconds"] * 1e6 / sample["requests"] for sample in row["samples"]]
+    assert row["cpu_us_per_request"] == pytest.approx(statistics.median(costs), abs=2e-3) and max(costs) > 0
+    assert all(sample["cpu_seconds"] < 4 * sample["seconds"] + 0.1 for sample in row["samples"])
     kicks = [sample["kicks"] / sample["requests"] for sample in row["samples"]]
     assert row["kicks_per_request"] == pytest.approx(statistics.median(kicks), abs=1e-3)
 
@@ -100,8 +96,8 @@ def test_qemu_storage_daemon(folder, qsd, layout):
                          ids=["plain", "no-event-idx", "direct", "indirect"])
 def test_both_layouts(folder, words):
     """What the driver was told to be is what it is, in each of four ways to be one."""
-    with _disk(folder) as disk:
-        report, _ = _measure(folder, f"disk={disk.socket}", "--split", "--packed", *words)
+    with _lying_disk(folder) as back:
+        report, _ = _measure(folder, f"disk={back.socket}", "--split", "--packed", *words)
     rows = report["rows"]
     assert [(row["ring"], row["driver"]) for row in rows[::6]] == [
         ("split", "poll"), ("split", "wait"), ("packed", "poll"), ("packed", "wait")]
@@ -114,7 +110,7 @@ def test_both_layouts(folder, words):
 
 def test_rounds_alternate(folder):
     """Medians and ratios of many rounds, of a back-end and another."""
-    with _disk(folder, name="a") as a, _disk(folder, name="b") as b:
+    with _lying_disk(folder, name="a") as a, _lying_disk(folder, name="b") as b:
         report, said = _measure(folder, f"a={a.socket}", f"b={b.socket}", "--poll", "--patterns",
                                 "randread-4k-32,read-1m-4", short=["--rounds", "7", "--millis", "10", "--span", "8"])
     rows = report["rows"]
@@ -132,9 +128,9 @@ def test_rounds_alternate(folder):
 
 
 def test_a_disk_may_be_measured_again(folder):
-    with _disk(folder) as disk:
+    with _lying_disk(folder) as back:
         for _ in range(2):
-            report, _ = _measure(folder, f"disk={disk.socket}", "--poll", "--patterns", "randwrite-4k-1")
+            report, _ = _measure(folder, f"disk={back.socket}", "--poll", "--patterns", "randwrite-4k-1")
             _check_row(report["rows"][0])
 
 
@@ -157,17 +153,17 @@ def test_a_disk_may_be_measured_again(folder):
 ])
 def test_a_bad_disk_is_not_measured(folder, driver, mode, when, sentence):
     """From the first request on, or when the warm-up is long over."""
-    with _disk(folder, mode, when) as disk:
-        done = _bench(f"disk={disk.socket}", driver, *SHORT)
+    with _lying_disk(folder, mode, when) as back:
+        done = _bench(f"disk={back.socket}", driver, *SHORT)
     assert done.returncode == 1
     assert sentence in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 @pytest.mark.parametrize("driver", ["--poll", "--wait"])
 def test_patience_ends(folder, driver):
-    with _disk(folder, "hangs", "1000") as disk:
+    with _lying_disk(folder, "hangs", "1000") as back:
         began = time.monotonic()
-        done = _bench(f"disk={disk.socket}", driver, *SHORT)
+        done = _bench(f"disk={back.socket}", driver, *SHORT)
     assert done.returncode == 1
     assert done.stderr == f"disk has not answered a request for {PATIENCE_SECONDS} seconds\n"
     assert PATIENCE_SECONDS <= time.monotonic() - began < PATIENCE_SECONDS + 5
