@@ -176,7 +176,8 @@ def compare(rows: list[dict]) -> list[dict]:
         groups.setdefault((row["pattern"], row["driver"]), []).append(row)
     found = []
     for (pattern, driver), group in groups.items():
-        peer = max((row for row in group if row["backend"].startswith(QEMU)), key=lambda row: row["requests_per_second"])
+        daemons = [row for row in group if row["backend"].startswith(QEMU)]
+        peer = max(daemons, key=lambda row: row["requests_per_second"])
         for ours in (row for row in group if row["backend"].startswith(OURS)):
             ratios = [mine / its for mine, its in zip(rates(ours), rates(peer), strict=True)]
             found.append({"pattern": pattern, "driver": driver, "ours": ours, "peer": peer,

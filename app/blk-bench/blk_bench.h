@@ -18,7 +18,7 @@
 #include "model/driver.h"
 
 #define SECTOR_SIZE	512u
-#define BLOCK_SIZE	4096u		/* what is stamped, and what random offsets are multiples of */
+#define BLOCK_SIZE	4096u		/* what is stamped, and has random offsets */
 #define BIG_SIZE	(1u << 20)	/* bytes of a sequential request */
 #define BIG_BLOCKS	(BIG_SIZE / BLOCK_SIZE)
 #define RING_SIZE	128		/* as QEMU's default for a disk */
@@ -40,7 +40,7 @@ struct pattern {
 /* How the front-end behaves. */
 struct style {
 	bool packed;		/* where the back-end offers it */
-	bool sleeps;		/* until it is interrupted, as kernels do; or polls, as SPDK's clients */
+	bool sleeps;		/* until interrupted, as kernels do; or polls, as SPDK's clients */
 	bool indirect;		/* a request is one descriptor, which names a table */
 	bool event_idx;		/* where the back-end offers it */
 };
@@ -61,7 +61,7 @@ struct backend {
 	int memory_fd;
 	int kick_fd;
 	int call_fd;
-	int epoll_fd;		/* the two reasons to wake up: an interrupt, the end of the socket */
+	int epoll_fd;		/* reasons to wake up: an interrupt, the end of the socket */
 	uint8_t *memory;	/* the guest's; NULL: none */
 	struct guest guest;
 	struct driver ring;

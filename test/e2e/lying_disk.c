@@ -48,7 +48,7 @@ config_get(struct vhc_device *dev, uint8_t *bytes, uint32_t offset, uint32_t len
 	(void)dev;
 	(void)arg;
 	for (uint32_t i = 0; i < len; i++)
-		bytes[i] = offset + i < sizeof(sectors) ? (uint8_t)(sectors >> 8 * (offset + i)) : 0;
+		bytes[i] = offset + i < 8 ? (uint8_t)(sectors >> 8 * (offset + i)) : 0;
 	return 0;
 }
 

@@ -30,7 +30,7 @@ test_median(void)
 	double values[] = { 5, 1, 9, 3, 7 }, one[] = { 42 }, spread;
 
 	check_near(median_of(values, 5, &spread), 5, 0);
-	check_near(spread, (7 - 3) / 2. / 5, 1e-9);	/* sorted: 1 3 5 7 9, the quarters 3 and 7 */
+	check_near(spread, (7 - 3) / 2. / 5, 1e-9);	/* the quarters are 3 and 7 */
 	check_near(median_of(one, 1, &spread), 42, 0);
 	check_near(spread, 0, 0);
 }
