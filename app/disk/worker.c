@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@
 #include "vhostcore_notify.h"
 
 #define BURST 32
-#define RETRY_MS 100	/* a kernel without memory may not have taken an operation: offer it again */
+#define RETRY_MS 100	/* a kernel without memory may not have taken an operation: again */
 
 struct worker {
 	struct worker_opts opts;
@@ -208,6 +209,22 @@ rest(struct worker *worker)
 	vhc_queue_want_kicks(worker->opts.queue, false);
 }
 
+/* Some operations the kernel does in threads of its own: they may need this very core. */
+static void
+idle(struct worker *worker, uint64_t *since)
+{
+	uint64_t now = now_us();
+
+	if (!*since)
+		*since = now;
+	if (now - *since >= worker->opts.poll_us) {
+		rest(worker);
+		*since = 0;
+	} else if (is_working(worker)) {
+		sched_yield();
+	}
+}
+
 static void
 run(struct worker *worker)
 {
@@ -216,14 +233,10 @@ run(struct worker *worker)
 	while (!atomic_load_explicit(&worker->is_ending, memory_order_relaxed)) {
 		unsigned int nr = take_and_serve(worker);
 
-		if (nr + poll_engine(worker)) {
+		if (nr + poll_engine(worker))
 			idle_since = 0;
-		} else if (!idle_since) {
-			idle_since = now_us();
-		} else if (now_us() - idle_since >= worker->opts.poll_us) {
-			rest(worker);
-			idle_since = 0;
-		}
+		else
+			idle(worker, &idle_since);
 	}
 }
 

@@ -53,7 +53,8 @@ cell_set_place(struct cell_set *set, int disk, uint64_t seed)
 	*set = (struct cell_set){
 		.owner = {
 			.seed = seed,
-			.run = mix((uint64_t)now.tv_sec, (uint64_t)now.tv_nsec ^ (uint64_t)getpid()),
+			.run = mix((uint64_t)now.tv_sec,
+				   (uint64_t)now.tv_nsec ^ (uint64_t)getpid()),
 		},
 		.nr_cells = (uint32_t)(nr_cells < CELL_SET_MAX ? nr_cells : CELL_SET_MAX),
 	};
