@@ -16,7 +16,8 @@ set -eu
 # In the order in which they are loaded; what a kernel has built in is left out.
 PCI_MODULES="virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci"
 NET_MODULES="failover net_failover virtio_net"
-DISK_MODULES="virtio_blk scsi_common scsi_mod sd_mod virtio_scsi mbcache crc16 jbd2 ext4"
+DISK_MODULES="virtio_blk scsi_common scsi_mod crc64 crc64_rocksoft_generic crc64-rocksoft t10-pi sd_mod virtio_scsi
+	mbcache crc16 jbd2 ext4"
 RNG_MODULES="rng-core virtio-rng"
 DISK_TOOLS="mke2fs e2fsck resize2fs dumpe2fs"
 UML_PROGRAM=/usr/bin/linux.uml

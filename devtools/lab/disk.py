@@ -72,12 +72,40 @@ class Device:
         elif self.reconnect_ms is not None:
             chardev += f",reconnect-ms={self.reconnect_ms}"
         props = {"chardev": f"dev{number}"} | always | self._counts() | self.props
-        return ["-chardev", chardev, "-device",
-                ",".join([f"vhost-user-{self.kind}-pci", *[f"{key}={value}" for key, value in props.items()]])]
+        return ["-chardev", chardev, "-device", _words(f"vhost-user-{self.kind}-pci", props)]
 
     def _counts(self) -> dict[str, object]:
         names = _COUNT_PROPS.get(self.kind, ())
         return {name: value for name, value in zip(names, (self.queues, self.queue_size)) if value is not None}
+
+
+@dataclass(frozen=True)
+class OwnDevice:
+    """The same device, served by QEMU itself: for what no other back-end can show.
+
+    kind   "blk", "scsi" or "rng"; the disk of the first two is this image, with these properties
+    """
+
+    kind: str = "blk"
+    image: str | Path | None = None
+    queues: int = 1
+    props: dict[str, object] = field(default_factory=dict)
+    disk_props: dict[str, object] = field(default_factory=dict)
+
+    def qemu_args(self, number: int, _always: dict[str, object]) -> list[str]:
+        device, disk = {"id": f"dev{number}"} | self.props, {"drive": f"disk{number}"} | self.disk_props
+        if self.kind == "rng":
+            return ["-device", _words("virtio-rng-pci", device)]
+        args = ["-blockdev", f"driver=file,node-name=disk{number},filename={self.image},discard=unmap"]
+        device |= {_COUNT_PROPS[self.kind][0]: self.queues}
+        if self.kind == "blk":
+            return [*args, "-device", _words("virtio-blk-pci", device | disk)]
+        return [*args, "-device", _words("virtio-scsi-pci", device),
+                "-device", _words("scsi-hd", disk | {"bus": f"dev{number}.0"})]
+
+
+def _words(device: str, props: dict[str, object]) -> str:
+    return ",".join([device, *[f"{key}={value}" for key, value in props.items()]])
 
 
 class _DiskReports:
@@ -114,12 +142,12 @@ class DiskGuest(_DiskReports, guest.QemuGuest):
 
     steps       what the guest does, in order: see guest/disk
     options     more of guest/disk's options: {"seconds": 3}
-    processors  a queue is used by one processor: default is as many as the device with most has queues
+    processors  default: as many as the device with most has queues, since each uses one of them
     """
 
-    def __init__(self, name: str, *devices: Device, folder: str | Path, steps: tuple[str, ...] = ("idle",),
-                 options: dict[str, object] | None = None, qemu: str | None = None, accel: str | None = None,
-                 processors: int | None = None, **keywords):
+    def __init__(self, name: str, *devices: Device | OwnDevice, folder: str | Path,
+                 steps: tuple[str, ...] = ("idle",), options: dict[str, object] | None = None,
+                 qemu: str | None = None, accel: str | None = None, processors: int | None = None, **keywords):
         qemu = qemu or guest.private_qemu()
         always = guest.always_props(qemu, accel)
         args = [arg for number, device in enumerate(devices) for arg in device.qemu_args(number, always)]
