@@ -50,8 +50,7 @@ class BlkProgram:
                 env={**os.environ, **(env or {})}, preexec_fn=before)
         self.pid = self.process.pid
         if socket:
-            wait_for(lambda: self.socket.exists() or not self.is_alive())
-            assert self.is_alive(), self.said()
+            self.wait_said("waiting for a front-end")
             self.nr_fds_at_rest = self.nr_fds()
 
     def is_alive(self) -> bool:
@@ -62,7 +61,7 @@ class BlkProgram:
 
     def wait_said(self, words: str) -> None:
         wait_for(lambda: words in self.said() or not self.is_alive())
-        assert words in self.said()
+        assert words in self.said(), self.said()
 
     def nr_fds(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
@@ -310,17 +309,6 @@ def cuts(length: int, parts) -> list[int]:
     return [*parts, left] if left else [*parts]
 
 
-def connect(path: Path) -> FrontEnd:
-    """Between bind() and listen() the socket is there, and refuses."""
-    def attempt():
-        try:
-            return FrontEnd.connect(path)
-        except ConnectionRefusedError:
-            return None
-
-    return wait_for(attempt)
-
-
 class BlkDriver(Driver):
     """A guest with a disk."""
 
@@ -328,7 +316,7 @@ class BlkDriver(Driver):
                  memory_size: int = 8 << 20, front: FrontEnd | None = None):
         features, ring_class, self.base = KINDS[kind]
         self.features = BASE | features
-        super().__init__(front or connect(path), nr_rings, Memory(memory_size), ring_size, ring_class)
+        super().__init__(front or FrontEnd.connect(path), nr_rings, Memory(memory_size), ring_size, ring_class)
         self.top = self.bottom = max(BUFFERS_AT, nr_rings * RING_SPACE)
         self.stored: set[tuple[int, int]] = set()  # pieces with guards
         self.out: list[dict[int, Asked]] = [{} for _ in self.rings]
