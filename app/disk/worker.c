@@ -36,6 +36,7 @@ struct worker {
 	sem_t is_set_up;
 	int set_up_error;
 	int end_fd;
+	int kick_fd;			/* the same for ever; to ask for it stops the queue */
 	atomic_bool is_ending;
 };
 
@@ -200,7 +201,7 @@ rest(struct worker *worker)
 {
 	struct pollfd fds[] = {
 		{ worker->end_fd, POLLIN, 0 },
-		{ vhc_queue_kick_fd(worker->opts.queue), POLLIN, 0 },
+		{ worker->kick_fd, POLLIN, 0 },
 		{ worker->engine ? disk_io_fd(worker->engine) : -1, POLLIN, 0 },
 	};
 
@@ -290,10 +291,11 @@ worker_free(struct worker *worker)
 static int
 start_thread(struct worker *worker)
 {
-	int rc = vhc_queue_kick_fd(worker->opts.queue);
+	int rc;
 
-	if (rc < 0)
-		return rc;
+	worker->kick_fd = vhc_queue_kick_fd(worker->opts.queue);
+	if (worker->kick_fd < 0)
+		return worker->kick_fd;
 	rc = -pthread_create(&worker->thread, NULL, worker_main, worker);
 	if (rc)
 		return rc;
@@ -325,10 +327,16 @@ disk_worker_start(const struct worker_opts *opts, struct worker **out)
 }
 
 void
-disk_worker_stop(struct worker *worker)
+disk_worker_end(struct worker *worker)
 {
 	atomic_store(&worker->is_ending, true);
 	eventfd_write(worker->end_fd, 1);
+}
+
+void
+disk_worker_stop(struct worker *worker)
+{
+	disk_worker_end(worker);
 	pthread_join(worker->thread, NULL);
 	worker_free(worker);
 }
