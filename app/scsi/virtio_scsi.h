@@ -118,9 +118,7 @@ _Static_assert(sizeof(struct virtio_scsi_notification) == 16, "likewise");
 _Static_assert(sizeof(struct virtio_scsi_notification_response) == 5, "likewise");
 
 /* On the event ring (5.6.6.3). */
-#define VIRTIO_SCSI_T_NO_EVENT		0u
 #define VIRTIO_SCSI_T_PARAM_CHANGE	3u
-#define VIRTIO_SCSI_T_EVENTS_MISSED	(UINT32_C(1) << 31)
 
 struct virtio_scsi_event {
 	uint32_t event;
