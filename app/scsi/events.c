@@ -14,12 +14,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "../disk/say.h"
 #include "device.h"
 #include "vhostcore_notify.h"
 
@@ -121,7 +121,7 @@ scsi_events_start(struct vhc_queue *queue, struct scsi_events **out)
 	events->wake_fd = eventfd(0, EFD_CLOEXEC);
 	rc = events->wake_fd < 0 ? -errno : start_thread(events);
 	if (rc) {
-		fprintf(stderr, "cannot start a thread for events: %s\n", strerror(-rc));
+		disk_say("cannot start a thread for events: %s", strerror(-rc));
 		if (events->wake_fd >= 0)
 			close(events->wake_fd);
 		free(events);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "../disk/program.h"
+#include "../disk/say.h"
 #include "device.h"
 
 #define DEPTH		256	/* operations of a queue at a time */
@@ -99,7 +100,7 @@ create(const struct program_opts *opts, struct image *images, unsigned int nr_im
 	struct scsi_device *device = calloc(1, sizeof(*device));
 
 	if (!device) {
-		fprintf(stderr, "vhostx-scsi: no memory\n");
+		disk_say("no memory");
 		return NULL;
 	}
 	device->nr_disks = nr_images;
@@ -174,8 +175,8 @@ resized(void *state, struct image *image)
 	for (unsigned int i = 0; i < device->nr_disks; i++) {
 		if (device->disks[i].image != image)
 			continue;
-		fprintf(stderr, "vhostx-scsi: disk %u has %llu sectors now\n", i,
-			(unsigned long long)atomic_load(&image->nr_sectors));
+		disk_say("disk %u has %llu sectors now", i,
+			 (unsigned long long)atomic_load(&image->nr_sectors));
 		atomic_store(&device->disks[i].attention, SCSI_CAPACITY_HAS_CHANGED);
 		scsi_events_capacity_changed(device->events, i);
 	}
@@ -215,8 +216,9 @@ static const char usage[] =
 	"\n"
 	"SIGHUP: a file has another size now, tell the virtual machine. SIGTERM: end.\n"
 	"\n"
-	"QEMU:  -object memory-backend-memfd,id=ram,size=1G,share=on -machine q35,memory-backend=ram\n"
-	"       -m 1G -chardev socket,id=disks,path=PATH\n"
+	"QEMU:  -m 1G -object memory-backend-memfd,id=ram,size=1G,share=on\n"
+	"       -machine q35,memory-backend=ram\n"
+	"       -chardev socket,id=disks,path=PATH\n"
 	"       -device vhost-user-scsi-pci,chardev=disks,num_queues=1\n";
 
 static const char capabilities[] =
