@@ -195,6 +195,8 @@ stop(void *state)
 {
 	struct blk *blk = state;
 
+	for (uint16_t i = 0; i < blk->nr_workers; i++)
+		disk_worker_end(blk->workers[i]);
 	while (blk->nr_workers)
 		disk_worker_stop(blk->workers[--blk->nr_workers]);
 }

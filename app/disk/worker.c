@@ -36,6 +36,7 @@ struct worker {
 	sem_t is_set_up;
 	int set_up_error;
 	int wake_fd;
+	int kick_fd;			/* the same for ever; to ask for it stops the queue */
 	atomic_bool is_ending;
 	_Atomic uint32_t nr_asked;	/* see disk_worker_ask_if_done() */
 	_Atomic uint32_t nr_answered;	/* so many of these questions: yes */
@@ -205,7 +206,7 @@ rest(struct worker *worker)
 	eventfd_t nr_wakes;
 	struct pollfd fds[] = {
 		{ worker->wake_fd, POLLIN, 0 },
-		{ vhc_queue_kick_fd(worker->opts.queue), POLLIN, 0 },
+		{ worker->kick_fd, POLLIN, 0 },
 		{ worker->engine ? disk_io_fd(worker->engine) : -1, POLLIN, 0 },
 	};
 
@@ -295,10 +296,11 @@ worker_free(struct worker *worker)
 static int
 start_thread(struct worker *worker)
 {
-	int rc = vhc_queue_kick_fd(worker->opts.queue);
+	int rc;
 
-	if (rc < 0)
-		return rc;
+	worker->kick_fd = vhc_queue_kick_fd(worker->opts.queue);
+	if (worker->kick_fd < 0)
+		return worker->kick_fd;
 	rc = -pthread_create(&worker->thread, NULL, worker_main, worker);
 	if (rc)
 		return rc;
@@ -330,10 +332,16 @@ disk_worker_start(const struct worker_opts *opts, struct worker **out)
 }
 
 void
-disk_worker_stop(struct worker *worker)
+disk_worker_end(struct worker *worker)
 {
 	atomic_store(&worker->is_ending, true);
 	eventfd_write(worker->wake_fd, 1);
+}
+
+void
+disk_worker_stop(struct worker *worker)
+{
+	disk_worker_end(worker);
 	pthread_join(worker->thread, NULL);
 	worker_free(worker);
 }

@@ -41,7 +41,13 @@ struct worker_opts {
 /* -errno, said on stderr. */
 int disk_worker_start(const struct worker_opts *opts, struct worker **worker);
 
-/* Takes nothing more, waits for what runs, gives it back; then the thread is gone. */
+/*
+ * Takes nothing more from now on. To be called of all before the first is waited for: the kernel
+ * takes its time to close an engine.
+ */
+void disk_worker_end(struct worker *worker);
+
+/* That, waits for what runs, gives it back; then the thread is gone. */
 void disk_worker_stop(struct worker *worker);
 
 void *disk_worker_device(struct worker *worker);

@@ -109,16 +109,22 @@ vhc_queue_wake(struct vhc_queue *q)
 		epoll_ctl(q->poll_fd, EPOLL_CTL_MOD, q->wake_fd, &event);
 }
 
+static void
+forget_kicks(struct vhc_queue *q)
+{
+	struct epoll_event edges[2];	/* kick_fd and wake_fd, no others */
+
+	if (q->wants_kicks && q->poll_fd >= 0)
+		epoll_wait(q->poll_fd, edges, VHC_ARRAY_LEN(edges), 0);
+}
+
 /* With the gate closed, or inside it. True: work is there already. */
 static bool
 apply_kicks(struct vhc_queue *q)
 {
-	struct epoll_event edges[2];	/* kick_fd and wake_fd, no others */
 	bool has_work;
 
-	/* Forget the kicks so far: what they were for is there to be seen below. */
-	if (q->wants_kicks && q->poll_fd >= 0)
-		epoll_wait(q->poll_fd, edges, VHC_ARRAY_LEN(edges), 0);
+	forget_kicks(q);	/* what they were for is there to be seen below */
 	has_work = (q->ring.is_raw ? vhc_raw_kicks : ring_kicks)(&q->ring, q->wants_kicks);
 	if (!q->ring.is_raw)
 		vhc_queue_log_event(q);
@@ -491,6 +497,8 @@ want_kicks_stopped(struct vhc_queue *q, bool on)
 	q->wants_kicks = on;
 	if (q->running && !q->is_control)
 		has_work = apply_kicks(q);
+	else
+		forget_kicks(q);	/* the start looks for what they were for */
 	vhc_queue_resume(q);
 	return has_work;
 }

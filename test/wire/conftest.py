@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import disk as disks
 from backend import KIND, MAIN, NR_RINGS, OTHER, BackEnd
 from driver import MEMORY_NAME, Driver, proves_delivery
 from frontend import FrontEnd
@@ -157,3 +158,26 @@ def folder():
     made = Path(tempfile.mkdtemp(prefix="vhx-"))
     yield made
     shutil.rmtree(made, ignore_errors=True)
+
+
+# -- a disk ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def image(folder):
+    """The disk's file, 4 MiB of anything."""
+    disks.make_image(folder / "image", 4 << 20)
+    return folder / "image"
+
+
+@pytest.fixture(params=disks.KINDS)
+def ring_kind(request):
+    return request.param
+
+
+@pytest.fixture
+def disk(folder, image, ring_kind):
+    """A driver on it, with either kind of ring."""
+    with disks.blk(folder, "--blk-file", image) as prog, disks.guest(prog, ring_kind) as driver:
+        driver.prog, driver.image = prog, image
+        yield driver
