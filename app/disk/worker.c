@@ -31,13 +31,16 @@ struct worker {
 	struct io_engine *engine;	/* NULL: serve() starts no operations */
 	struct request *free;
 	bool has_finished;		/* something to publish */
+	unsigned int nr_requests;	/* taken and not finished */
 
 	pthread_t thread;
 	sem_t is_set_up;
 	int set_up_error;
-	int end_fd;
+	int wake_fd;
 	int kick_fd;			/* the same for ever; to ask for it stops the queue */
 	atomic_bool is_ending;
+	_Atomic uint32_t nr_asked;	/* see disk_worker_ask_if_done() */
+	_Atomic uint32_t nr_answered;	/* so many of these questions: yes */
 };
 
 /* ---- requests ------------------------------------------------------------------------------- */
@@ -69,6 +72,7 @@ disk_request_finish(struct request *request, uint32_t written)
 
 	vhc_queue_give(worker->opts.queue, request->chain, written);
 	worker->has_finished = true;
+	worker->nr_requests--;
 	request_put(worker, request);
 }
 
@@ -155,6 +159,7 @@ serve_one(struct worker *worker, struct vhc_chain *chain)
 	}
 	request->worker = worker;
 	request->chain = chain;
+	worker->nr_requests++;
 	worker->opts.serve(request);
 }
 
@@ -195,18 +200,21 @@ is_working(const struct worker *worker)
 	return worker->engine && disk_io_nr_running(worker->engine);
 }
 
-/* Until the driver kicks, an operation is done, or it is time to end. */
+/* Until the driver kicks, an operation is done, somebody asks, or it is time to end. */
 static void
 rest(struct worker *worker)
 {
+	eventfd_t nr_wakes;
 	struct pollfd fds[] = {
-		{ worker->end_fd, POLLIN, 0 },
+		{ worker->wake_fd, POLLIN, 0 },
 		{ worker->kick_fd, POLLIN, 0 },
 		{ worker->engine ? disk_io_fd(worker->engine) : -1, POLLIN, 0 },
 	};
 
 	if (!vhc_queue_want_kicks(worker->opts.queue, true))
 		poll(fds, sizeof(fds) / sizeof(fds[0]), is_working(worker) ? RETRY_MS : -1);
+	if (fds[0].revents)
+		eventfd_read(worker->wake_fd, &nr_wakes);
 	vhc_queue_want_kicks(worker->opts.queue, false);
 }
 
@@ -226,15 +234,25 @@ idle(struct worker *worker, uint64_t *since)
 	}
 }
 
+/* What was taken after the question was asked, and published before this, is what it is about. */
+static void
+answer(struct worker *worker, uint32_t nr_asked, unsigned int nr_taken)
+{
+	if (nr_taken == 0 && worker->nr_requests == 0)
+		atomic_store_explicit(&worker->nr_answered, nr_asked, memory_order_release);
+}
+
 static void
 run(struct worker *worker)
 {
 	uint64_t idle_since = 0;
 
 	while (!atomic_load_explicit(&worker->is_ending, memory_order_relaxed)) {
-		unsigned int nr = take_and_serve(worker);
+		uint32_t nr_asked = atomic_load_explicit(&worker->nr_asked, memory_order_acquire);
+		unsigned int nr = take_and_serve(worker), nr_done = poll_engine(worker);
 
-		if (nr + poll_engine(worker))
+		answer(worker, nr_asked, nr);
+		if (nr + nr_done)
 			idle_since = 0;
 		else
 			idle(worker, &idle_since);
@@ -284,7 +302,7 @@ worker_free(struct worker *worker)
 		free(request);
 	}
 	sem_destroy(&worker->is_set_up);
-	close(worker->end_fd);
+	close(worker->wake_fd);
 	free(worker);
 }
 
@@ -314,9 +332,9 @@ disk_worker_start(const struct worker_opts *opts, struct worker **out)
 	if (!worker)
 		return -ENOMEM;
 	worker->opts = *opts;
-	worker->end_fd = eventfd(0, EFD_CLOEXEC);
+	worker->wake_fd = eventfd(0, EFD_CLOEXEC);
 	sem_init(&worker->is_set_up, 0, 0);
-	rc = worker->end_fd < 0 ? -errno : start_thread(worker);
+	rc = worker->wake_fd < 0 ? -errno : start_thread(worker);
 	if (rc) {
 		disk_say("cannot start a thread for a queue: %s", strerror(-rc));
 		worker_free(worker);
@@ -330,7 +348,7 @@ void
 disk_worker_end(struct worker *worker)
 {
 	atomic_store(&worker->is_ending, true);
-	eventfd_write(worker->end_fd, 1);
+	eventfd_write(worker->wake_fd, 1);
 }
 
 void
@@ -339,6 +357,23 @@ disk_worker_stop(struct worker *worker)
 	disk_worker_end(worker);
 	pthread_join(worker->thread, NULL);
 	worker_free(worker);
+}
+
+uint32_t
+disk_worker_ask_if_done(struct worker *worker)
+{
+	uint32_t question = atomic_fetch_add(&worker->nr_asked, 1) + 1;
+
+	eventfd_write(worker->wake_fd, 1);
+	return question;
+}
+
+bool
+disk_worker_was_done(struct worker *worker, uint32_t question)
+{
+	uint32_t nr_answered = atomic_load_explicit(&worker->nr_answered, memory_order_acquire);
+
+	return (int32_t)(nr_answered - question) >= 0;
 }
 
 void *

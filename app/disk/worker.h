@@ -52,6 +52,13 @@ void disk_worker_stop(struct worker *worker);
 
 void *disk_worker_device(struct worker *worker);
 
+/*
+ * Any thread: has the driver back all that it had sent by now? Ask; later, the answer is yes once
+ * there was a moment after the question when nothing was left. Not of a worker that is stopped.
+ */
+uint32_t disk_worker_ask_if_done(struct worker *worker);
+bool disk_worker_was_done(struct worker *worker, uint32_t question);
+
 /* The request that an operation belongs to. */
 static inline struct request *
 disk_request_of(struct io *io)

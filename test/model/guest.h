@@ -79,4 +79,10 @@ void random_begin(uint32_t seed);
 uint32_t random_next(void);
 uint32_t random_below(uint32_t limit);
 
+/*
+ * Run a test that draws random numbers once for each seed from 1 to `nr`, or for the one in the
+ * environment, VHOSTX_SEED. The seed is printed first: the last one of a test that fails is its.
+ */
+void random_seeds(uint32_t nr, void (*run)(void));
+
 #endif

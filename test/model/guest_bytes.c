@@ -115,3 +115,17 @@ random_below(uint32_t limit)
 {
 	return random_next() % limit;
 }
+
+void
+random_seeds(uint32_t nr, void (*run)(void))
+{
+	const char *only = getenv("VHOSTX_SEED");
+	uint32_t first = only ? (uint32_t)strtoul(only, NULL, 0) : 1;
+
+	for (uint32_t seed = first; seed < first + (only ? 1 : nr); seed++) {
+		printf("VHOSTX_SEED=%u\n", seed);
+		fflush(stdout);
+		random_begin(seed);
+		run();
+	}
+}

@@ -75,20 +75,6 @@ net_rig_is_packed(void)
 	return extra_features & RIG_PACKED;
 }
 
-void
-net_rig_seeds(uint32_t nr, void (*run)(void))
-{
-	const char *only = getenv("VHOSTX_SEED");
-	uint32_t first = only ? (uint32_t)strtoul(only, NULL, 0) : 1;
-
-	for (uint32_t seed = first; seed < first + (only ? 1 : nr); seed++) {
-		printf("VHOSTX_SEED=%u\n", seed);
-		fflush(stdout);
-		random_begin(seed);
-		run();
-	}
-}
-
 int
 net_rig_main(char **argv, const struct test *tests, size_t nr)
 {

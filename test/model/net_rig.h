@@ -80,12 +80,6 @@ int net_rig_main(char **argv, const struct test *tests, size_t nr);
 /* Will a rig of RIG_MODERN have packed rings? */
 bool net_rig_is_packed(void);
 
-/*
- * Run a test that draws random numbers once for each seed from 1 to `nr`, or for the one in the
- * environment, VHOSTX_SEED. The seed is printed first: the last one of a test that fails is its.
- */
-void net_rig_seeds(uint32_t nr, void (*run)(void));
-
 void net_rig_open(struct net_rig *rig, const struct net_rig_conf *conf);
 
 /* Also checks that every mbuf came home, once. */

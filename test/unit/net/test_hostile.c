@@ -423,14 +423,14 @@ check_seen(bool to_pull)
 static void
 test_spoilt_rings_are_pulled_from(void)
 {
-	net_rig_seeds(NR_SEEDS, pull_turns);
+	random_seeds(NR_SEEDS, pull_turns);
 	check_seen(true);
 }
 
 static void
 test_spoilt_rings_are_pushed_to(void)
 {
-	net_rig_seeds(NR_SEEDS, push_turns);
+	random_seeds(NR_SEEDS, push_turns);
 	check_seen(false);
 }
 

@@ -230,7 +230,7 @@ pull_turns(void)
 static void
 test_random_chains_out_of_the_guest(void)
 {
-	net_rig_seeds(NR_SEEDS, pull_turns);
+	random_seeds(NR_SEEDS, pull_turns);
 }
 
 /* ---- host to guest -------------------------------------------------------------------------- */
@@ -369,7 +369,7 @@ push_turns(void)
 static void
 test_random_chains_into_the_guest(void)
 {
-	net_rig_seeds(NR_SEEDS, push_turns);
+	random_seeds(NR_SEEDS, push_turns);
 }
 
 static const struct test tests[] = {
