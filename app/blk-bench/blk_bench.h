@@ -80,11 +80,12 @@ struct backend {
 	uint32_t *generations;	/* by block */
 };
 
-/* Requests of one pattern, until so many are started or it is so late. */
+/* Requests of one pattern, until so many are started or so much time is over; one at least. */
 struct run {
 	const struct pattern *pattern;
 	uint64_t nr_left;
-	uint64_t end_ns;	/* 0: no end but nr_left */
+	uint64_t length_ns;	/* 0: no end but nr_left */
+	uint64_t end_ns;	/* run_requests()'s */
 	uint64_t next_block;	/* sequential */
 	uint64_t random;
 	bool whole;		/* write and compare every byte, not stamps only */

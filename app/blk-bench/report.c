@@ -110,7 +110,7 @@ json_rounds(const struct sample *samples, unsigned int nr)
 {
 	fputs(", \"samples\": [", json);
 	for (unsigned int i = 0; i < nr; i++)
-		fprintf(json, "%s{\"requests\": %llu, \"seconds\": %.6f, \"kicks\": %llu, "
+		fprintf(json, "%s{\"requests\": %llu, \"seconds\": %.9f, \"kicks\": %llu, "
 			"\"cpu_seconds\": %.9f, \"p50_us\": %.3f, \"p99_us\": %.3f}", i ? ", " : "",
 			(unsigned long long)samples[i].nr_requests, samples[i].seconds,
 			(unsigned long long)samples[i].nr_kicks, samples[i].cpu_seconds,
@@ -131,15 +131,15 @@ json_row(const struct backend *b, const struct pattern *p, const struct figure *
 		nr_rows ? "," : "", p->name, p->size, p->depth);
 	json_string(json, b->name);
 	fprintf(json, ", \"ring\": \"%s\", \"driver\": \"%s\", \"chains\": \"%s\", "
-		"\"event_idx\": %s, \"requests_per_second\": %.1f, \"spread\": %.4f, "
-		"\"mib_per_second\": %.2f, \"p50_us\": %.3f, \"p99_us\": %.3f, "
-		"\"cpu_us_per_request\": %.3f, \"kicks_per_request\": %.4f",
+		"\"event_idx\": %s, \"requests_per_second\": %.4f, \"spread\": %.6f, "
+		"\"mib_per_second\": %.6f, \"p50_us\": %.3f, \"p99_us\": %.3f, "
+		"\"cpu_us_per_request\": %.4f, \"kicks_per_request\": %.6f",
 		ring_text(b), b->style->sleeps ? "wait" : "poll",
 		b->style->indirect ? "indirect" : "direct", b->ring.event_idx ? "true" : "false",
 		f->rate, f->rate_spread, f->rate * p->size / MIB, f->p50_us, f->p99_us,
 		f->cpu_us, f->kicks);
 	if (f->ratio > 0)
-		fprintf(json, ", \"ratio\": %.4f, \"ratio_spread\": %.4f", f->ratio,
+		fprintf(json, ", \"ratio\": %.6f, \"ratio_spread\": %.6f", f->ratio,
 			f->ratio_spread);
 	else
 		fputs(", \"ratio\": null, \"ratio_spread\": null", json);

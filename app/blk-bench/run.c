@@ -52,7 +52,7 @@ start(struct backend *b, struct run *run, unsigned int slot, uint64_t now)
 	uint8_t *data = lane_data(b, slot, p);
 	uint64_t block;
 
-	if (!run->nr_left || (run->end_ns && now >= run->end_ns))
+	if (!run->nr_left || (run->length_ns && now >= run->end_ns))
 		return false;
 	run->nr_left--;
 	block = p->is_random ? random_block(run, b->nr_blocks)
@@ -116,6 +116,7 @@ run_requests(struct backend *b, struct run *run, struct sample *sample)
 	uint64_t begin = clock_ns(CLOCK_MONOTONIC), now = begin;
 	unsigned int nr_running = 0;
 
+	run->end_ns = begin + run->length_ns;
 	latency_clear(&latency);
 	while (nr_running < run->pattern->depth && start(b, run, nr_running, now))
 		nr_running++;
@@ -167,7 +168,7 @@ run_round(struct backend *b, const struct pattern *p, unsigned int millis, unsig
 	struct run run = {
 		.pattern = p,
 		.nr_left = UINT64_MAX,
-		.end_ns = clock_ns(CLOCK_MONOTONIC) + millis * MILLI_NS,
+		.length_ns = millis * MILLI_NS,
 		.random = (number + 1) * UINT64_C(0x9e3779b97f4a7c15),
 	};
 

@@ -126,13 +126,22 @@ class Process:
             time.sleep(_POLL_SECONDS)
 
     def wait_listening(self, path: str | Path, timeout: float = 20) -> None:
-        """Wait until somebody listens on this socket: to be there is not enough to be connected to."""
+        """Wait until it listens on this socket. That there is one is not enough: it may be a killed process's, or new."""
         deadline = time.monotonic() + timeout
-        while not _is_listening(path):
+        while not self._is_listening(path):
             if not self.is_alive() or time.monotonic() > deadline:
                 self.kill()
                 raise ProcessError(self.explain(f"does not listen on {path}"))
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_SECONDS / 4)
+
+    def _is_listening(self, path: str | Path) -> bool:
+        """The kernel lists sockets by path; flag 0x10000 is set by listen()."""
+        rows = [line.split() for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()[1:]]
+        listening = {f"socket:[{row[6]}]" for row in rows if row[-1] == str(path) and int(row[3], 16) & 0x10000}
+        try:
+            return any(link.readlink().name in listening for link in Path(f"/proc/{self.pid}/fd").iterdir())
+        except OSError:  # a descriptor, or the process, went away meanwhile
+            return False
 
     # -- ending -----------------------------------------------------------------------------
 
@@ -217,12 +226,6 @@ class Process:
         tail = "\n    ".join(self.output().splitlines()[-_TAIL_LINES:])
         command = " ".join(self.argv)
         return f"{self.name}: {what}\n  command: {command}\n  log {self.log_path}:\n    {tail}"
-
-
-def _is_listening(path: str | Path) -> bool:
-    """The kernel lists sockets by path; flag 0x10000 is set by listen()."""
-    rows = [line.split() for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()[1:]]
-    return any(row[-1] == str(path) and int(row[3], 16) & 0x10000 for row in rows)
 
 
 @atexit.register

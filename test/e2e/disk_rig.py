@@ -9,7 +9,7 @@ import pytest
 
 from lab import disk, paths
 from lab.disk import Device, DiskGuest
-from lab.process import Process, ProcessError
+from lab.process import Process
 
 SECTOR = 512
 DISK_BYTES = 256 << 20
@@ -33,29 +33,13 @@ class Disk(Process):
         words += [f"--blk-file={file}" for file in files]
         argv = [paths.build_dir() / "app" / f"vhostx-{kind}", f"--socket-path={socket}", *words]
         super().__init__(argv, folder / f"{kind}-{time.monotonic_ns()}.log", stdin="null", lifetime=lifetime, name=kind)
-        deadline = time.monotonic() + _START_SECONDS
-        # After a kill the old socket is still there, until it is replaced: wait for who listens.
-        while not _listens(socket, self.pid):
-            if not self.is_alive() or time.monotonic() > deadline:
-                raise ProcessError(self.explain(f"does not listen on {socket}"))
-            time.sleep(0.005)
+        self.wait_listening(socket, _START_SECONDS)
 
     def end(self) -> None:
         """As an operator ends it; it must go quickly, and well."""
         self.signal(signal.SIGTERM)
         code = self.wait(5)
         assert code == 0, self.explain(f"ended with {code}")
-
-
-def _listens(socket: Path, pid: int) -> bool:
-    """Whether this process has a listening socket of that name."""
-    inodes = {line.split()[6] for line in Path("/proc/net/unix").read_text(encoding="ascii").splitlines()
-              if line.endswith(f" {socket}")}
-    try:
-        held = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir()}
-    except OSError:
-        return False
-    return any(f"socket:[{inode}]" in held for inode in inodes)
 
 
 def guest(folder: Path, *devices: Device, **options: object) -> DiskGuest:
