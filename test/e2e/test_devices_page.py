@@ -123,6 +123,11 @@ class Visit:
         self.vm.shut_down()
         assert not self._blocks, f"never run: {self._blocks}"
 
+    def leave(self) -> None:
+        """finish(), and the program that was started last ends as well."""
+        self.finish()
+        self.terminal.end_program()
+
 
 def try_out(vm: Machine) -> None:
     """A file system on the disk keeps what is put there."""
@@ -157,8 +162,7 @@ def test_plain(visit, title):
     here = visit(title)
     here.start(**PLAIN[title])
     try_out(here.vm)
-    here.finish()
-    here.terminal.end_program()
+    here.leave()
 
 
 def test_several_queues(visit):
@@ -169,15 +173,13 @@ def test_several_queues(visit):
     here.vm.send("echo LENGTH=$(cat /sys/block/vda/queue/nr_requests)")
     here.vm.wait_for("LENGTH=1024")
     try_out(here.vm)
-    here.finish()
-    here.terminal.end_program()
+    here.leave()
 
 
 def test_read_only(visit, folder):
     here = visit("Read-only")
     here.start(name="vda", sectors=SECTORS, ro="1")
-    here.finish()
-    here.terminal.end_program()
+    here.leave()
     assert not (folder / "disk.img").stat().st_mode & 0o222
     assert not (folder / "disk.img").read_bytes().strip(b"\0")
 
@@ -199,8 +201,7 @@ def test_block_device(visit, loop_device):
     here = visit("A block device", DEVICE=loop_device)
     here.start(name="vda", sectors=SECTORS, serial="data")
     try_out(here.vm)
-    here.finish()
-    here.terminal.end_program()
+    here.leave()
 
 
 def test_scsi(visit):
@@ -209,8 +210,7 @@ def test_scsi(visit):
     try_out(here.vm)
     second = here.vm.do("disk", disk="sdb")
     assert second["sectors"] == TWICE
-    here.finish()
-    here.terminal.end_program()
+    here.leave()
 
 
 def test_larger(visit):
@@ -221,8 +221,7 @@ def test_larger(visit):
     here.go_on()
     assert here.vm.result("resize", PATIENCE, waiting)["was"] == SECTORS
     assert here.vm.do("grow", files=50)["equal"] == "yes"
-    here.finish()
-    here.terminal.end_program()
+    here.leave()
 
 
 def test_restart(visit):
@@ -234,8 +233,7 @@ def test_restart(visit):
     said = here.vm.result("verify", PATIENCE, busy)
     assert disk.faults(said) == {} and int(said["writes"]) > 0, said
     here.terminal.wait_for(re.compile("running: running.*running: running", re.S))
-    here.finish()
-    here.terminal.end_program()
+    here.leave()
 
 
 def service(manager: systemd.Manager, *names: str) -> list[str]:
