@@ -1,31 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * figure.c - what many rounds say together.
+ * figure.c - what many rounds say together, and one driver beside another.
  *
- * Knows:   medians and quartiles.
+ * Knows:   which quotients mean anything.
  * Trusts:  its caller for at least one round.
  * Runs on: the main thread, between measurements.
  */
 #include "bench.h"
-
-#include <stdlib.h>
-
-static int
-by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* Sorts `values`. `*spread`: half of the middle half, as a share of the median. */
-static double
-median(double *values, unsigned int nr, double *spread)
-{
-	qsort(values, nr, sizeof(*values), by_value);
-	*spread = (values[nr * 3 / 4] - values[nr / 4]) / 2 / values[nr / 2];
-	return values[nr / 2];
-}
+#include "common/median.h"
 
 /* Quotients are taken round by round: what disturbs a round disturbs both of its halves. */
 static double
@@ -36,7 +18,7 @@ median_quotient(const struct bench_sample (*samples)[BENCH_WHO], unsigned int nr
 
 	for (unsigned int i = 0; i < nr; i++)
 		quotients[i] = samples[i][above].value[kind] / samples[i][below].value[kind];
-	return median(quotients, nr, spread);
+	return median_of(quotients, nr, spread);
 }
 
 struct bench_figure
@@ -53,7 +35,7 @@ bench_figure_of(const struct bench_sample (*samples)[BENCH_WHO], unsigned int nr
 			continue;
 		for (unsigned int i = 0; i < nr; i++)
 			values[i] = samples[i][who].value[kind];
-		f.median[who] = median(values, nr, &f.spread[who]);
+		f.median[who] = median_of(values, nr, &f.spread[who]);
 	}
 	if (f.median[BENCH_PEER] > 0)
 		f.ratio = median_quotient(samples, nr, kind, above, below, &f.ratio_spread);

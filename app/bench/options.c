@@ -7,6 +7,7 @@
  * Runs on: the main thread.
  */
 #include "bench.h"
+#include "common/words.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -117,29 +118,13 @@ bench_print_usage(FILE *to)
 }
 
 static int
-number(const char *text, unsigned int least, unsigned int most, const char *what,
-       unsigned int *value)
-{
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
-
-	if (end == text || *end || n < least || n > most) {
-		fprintf(stderr, "%s: \"%s\" is not a number from %u to %u\n", what, text, least,
-			most);
-		return -1;
-	}
-	*value = (unsigned int)n;
-	return 0;
-}
-
-static int
 numbers(char *text, unsigned int least, unsigned int most, const char *what, unsigned int *values,
 	unsigned int *nr)
 {
 	*nr = 0;
 	for (char *item = strtok(text, ","); item && *nr < BENCH_MAX_LIST;
 	     item = strtok(NULL, ","))
-		if (number(item, least, most, what, &values[(*nr)++]))
+		if (number_of(item, least, most, what, &values[(*nr)++]))
 			return -1;
 	return *nr ? 0 : -1;
 }
@@ -198,7 +183,7 @@ port_counts(const char *text, unsigned int limit, struct bench_options *o)
 	unsigned int most = 1;
 
 	snprintf(word, sizeof(word), "--%s", o->mode->name);
-	if (number(text, 1, limit, word, &most))
+	if (number_of(text, 1, limit, word, &most))
 		return -1;
 	o->nr_ports = 0;
 	for (unsigned int nr = 1; nr < most; nr *= 2)
@@ -307,11 +292,11 @@ take_word(struct bench_options *o, int c)
 	case 'a':
 		return one_driver(optarg, o);
 	case 'r':
-		return number(optarg, 1, BENCH_MAX_ROUNDS, "--rounds", &o->nr_rounds);
+		return number_of(optarg, 1, BENCH_MAX_ROUNDS, "--rounds", &o->nr_rounds);
 	case 'b':
-		return number(optarg, 1, 1000000, "--bursts", &o->nr_bursts);
+		return number_of(optarg, 1, 1000000, "--bursts", &o->nr_bursts);
 	case 't':
-		return number(optarg, 1, 10000, "--millis", &o->millis);
+		return number_of(optarg, 1, 10000, "--millis", &o->millis);
 	case 'j':
 		o->json = optarg;
 		return 0;

@@ -7,11 +7,11 @@
  * Runs on: the main thread, between measurements.
  */
 #include "bench.h"
+#include "common/json.h"
 
 #include <link.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,19 +32,6 @@ static struct {
 } report;
 
 static void
-json_string(FILE *to, const char *text)
-{
-	fputc('"', to);
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			fputc('\\', to);
-		if ((unsigned char)*text >= ' ')
-			fputc(*text, to);
-	}
-	fputc('"', to);
-}
-
-static void
 json_name(const char *name)
 {
 	if (name)
@@ -54,51 +41,12 @@ json_name(const char *name)
 }
 
 static void
-json_member(const char *key, const char *text)
-{
-	fprintf(report.json, "  \"%s\": ", key);
-	json_string(report.json, text);
-	fputs(",\n", report.json);
-}
-
-static void
-cpu_model(char *model, size_t size)
-{
-	FILE *file = fopen("/proc/cpuinfo", "r");
-	char line[256];
-
-	snprintf(model, size, "unknown");
-	while (file && fgets(line, sizeof(line), file)) {
-		const char *colon = strchr(line, ':');
-
-		if (strncmp(line, "model name", 10) || !colon)
-			continue;
-		snprintf(model, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
-		break;
-	}
-	if (file)
-		fclose(file);
-}
-
-static void
 describe_machine(void)
 {
-	char text[256];
-	struct utsname kernel;
-	time_t now = time(NULL);
-
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
-	json_member("date", text);
-	cpu_model(text, sizeof(text));
-	json_member("cpu", text);
-	if (uname(&kernel) == 0) {
-		json_member("machine", kernel.machine);
-		json_member("kernel", kernel.release);
-	}
-	json_member("dpdk", rte_version());
-	fprintf(report.json, "  \"cores\": %ld,\n  \"hugepages\": %s,\n  \"tsc_mhz\": %.0f,\n",
-		sysconf(_SC_NPROCESSORS_ONLN), rte_eal_has_hugepages() ? "true" : "false",
-		(double)rte_get_tsc_hz() / 1e6);
+	json_machine(report.json);
+	json_member(report.json, "dpdk", rte_version());
+	fprintf(report.json, "  \"hugepages\": %s,\n  \"tsc_mhz\": %.0f,\n",
+		rte_eal_has_hugepages() ? "true" : "false", (double)rte_get_tsc_hz() / 1e6);
 }
 
 static int
@@ -133,13 +81,9 @@ describe_run(int argc, char **argv)
 {
 	const struct bench_options *o = report.options;
 
-	json_member("mode", o->mode->name);
-	fputs("  \"command\": [", report.json);
-	for (int i = 0; i < argc; i++) {
-		fputs(i ? ", " : "", report.json);
-		json_string(report.json, argv[i]);
-	}
-	fputs("],\n  \"drivers\": [", report.json);
+	json_member(report.json, "mode", o->mode->name);
+	json_command(report.json, argc, argv);
+	fputs("  \"drivers\": [", report.json);
 	for (int d = 0; d < 2; d++) {
 		fputs(d ? ", " : "", report.json);
 		json_name(o->drivers[d]);
@@ -152,21 +96,12 @@ describe_run(int argc, char **argv)
 		BENCH_BURST, o->nr_rounds, o->nr_bursts, o->millis);
 }
 
-static int
-file_open(const char *path, FILE **file)
-{
-	*file = path ? fopen(path, "w") : NULL;
-	if (path && !*file)
-		fprintf(stderr, "%s cannot be written: %m\n", path);
-	return path && !*file ? -1 : 0;
-}
-
 int
 bench_report_open(const struct bench_options *o, int argc, char **argv)
 {
 	report.options = o;
 	report.has_terminal = isatty(STDERR_FILENO);
-	if (file_open(o->json, &report.json) || file_open(o->csv, &report.csv))
+	if (json_open(o->json, &report.json) || json_open(o->csv, &report.csv))
 		return -1;
 	if (report.json) {
 		fputs("{\n", report.json);
@@ -330,17 +265,6 @@ bench_report_progress(const struct bench_row *row, unsigned int nr_done, unsigne
 	fflush(stderr);
 }
 
-static int
-file_close(FILE *file, const char *path)
-{
-	bool was_bad = file && ferror(file);
-
-	if (!file || (fclose(file) == 0 && !was_bad))
-		return 0;
-	fprintf(stderr, "%s could not be written whole\n", path);
-	return -1;
-}
-
 int
 bench_report_close(void)
 {
@@ -350,6 +274,6 @@ bench_report_close(void)
 		fputs(ERASE_LINE, stderr);
 	if (report.json)
 		fputs("\n  ]\n}\n", report.json);
-	rc = file_close(report.json, report.options->json);
-	return file_close(report.csv, report.options->csv) || rc ? -1 : 0;
+	rc = json_close(report.json, report.options->json);
+	return json_close(report.csv, report.options->csv) || rc ? -1 : 0;
 }

@@ -9,11 +9,11 @@
 #include <endian.h>
 #include <errno.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../disk/program.h"
+#include "../disk/say.h"
 #include "blk.h"
 #include "vhostcore_message.h"
 
@@ -130,7 +130,7 @@ create(const struct program_opts *opts, struct image *images, unsigned int nr_im
 
 	(void)nr_images;
 	if (!blk) {
-		fprintf(stderr, "vhostx-blk: no memory\n");
+		disk_say("no memory");
 		return NULL;
 	}
 	blk->image = &images[0];
@@ -185,8 +185,8 @@ resized(void *state, struct image *image)
 {
 	struct blk *blk = state;
 
-	fprintf(stderr, "vhostx-blk: the disk has %llu sectors now\n",
-		(unsigned long long)atomic_load(&image->nr_sectors));
+	disk_say("the disk has %llu sectors now",
+		 (unsigned long long)atomic_load(&image->nr_sectors));
 	(void)vhc_device_config_changed(blk->dev, false);
 }
 

@@ -11,19 +11,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "say.h"
+
 #define BLOCK_SIZE_MAX 65536u
 
 static int
 refuse(const char *path, int err, const char *what_to_do)
 {
-	fprintf(stderr, "%s: %s%s%s\n", path, strerror(-err), *what_to_do ? "; " : "", what_to_do);
+	disk_say("%s: %s%s%s", path, strerror(-err), *what_to_do ? "; " : "", what_to_do);
 	return err;
 }
 
@@ -57,14 +58,14 @@ static int
 judge_size(const char *path, uint64_t nr_bytes)
 {
 	if (nr_bytes == 0) {
-		fprintf(stderr, "%s: it is empty, and a disk is not: truncate -s 10G FILE gives it"
-			" a size\n", path);
+		disk_say("%s: it is empty, and a disk is not: truncate -s 10G FILE gives it a size",
+			 path);
 		return -EINVAL;
 	}
 	if (nr_bytes % SECTOR_SIZE) {
-		fprintf(stderr, "%s: its %llu bytes are not a multiple of %u, the size of a"
-			" sector: truncate -s %%%u FILE rounds it up\n", path,
-			(unsigned long long)nr_bytes, SECTOR_SIZE, SECTOR_SIZE);
+		disk_say("%s: its %llu bytes are not a multiple of %u, the size of a sector:"
+			 " truncate -s %%%u FILE rounds it up", path,
+			 (unsigned long long)nr_bytes, SECTOR_SIZE, SECTOR_SIZE);
 		return -EINVAL;
 	}
 	return 0;
@@ -93,7 +94,7 @@ judge_kind(struct image *image)
 	if (fstat(image->fd, &st) < 0)
 		return refuse(image->path, -errno, "");
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-		fprintf(stderr, "%s: it is neither a file nor a block device\n", image->path);
+		disk_say("%s: it is neither a file nor a block device", image->path);
 		return -EINVAL;
 	}
 	image->is_block_device = S_ISBLK(st.st_mode);
@@ -140,8 +141,11 @@ int
 disk_image_allocate(struct image *image, uint64_t nr_bytes)
 {
 	*image = (struct image){ .fd = -1, .block_size = 4096 };
-	if (judge_size("--memory", nr_bytes))
+	if (nr_bytes % SECTOR_SIZE) {
+		disk_say("--memory: %llu bytes are not a multiple of %u, the size of a sector",
+			 (unsigned long long)nr_bytes, SECTOR_SIZE);
 		return -EINVAL;
+	}
 	image->memory = mmap(NULL, nr_bytes, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (image->memory == MAP_FAILED) {

@@ -12,13 +12,14 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "image.h"
+#include "say.h"
 
 #define ZEROES_LEN (64u << 10)	/* written at a time where the file cannot be told to have them */
 
@@ -50,13 +51,30 @@ copy(const struct io *io)
 	}
 }
 
+/*
+ * Whole pages go back to the system and come again as zeros. Were they written instead, a disk that
+ * is discarded before it is first used, as many are, would need all of its memory from then on.
+ */
+static void
+clear(const struct io *io)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t start = (uintptr_t)io->image->memory + io->offset, end = start + io->len;
+	uintptr_t from = (start + page - 1) & ~(page - 1), to = end & ~(page - 1);
+
+	if (from >= to || madvise((void *)from, to - from, MADV_DONTNEED) < 0)
+		from = to = end;
+	memset((void *)start, 0, from - start);
+	memset((void *)to, 0, end - to);
+}
+
 static void
 do_in_memory(struct io *io)
 {
 	if (io->kind == IO_READ || io->kind == IO_WRITE)
 		copy(io);
 	else if (io->kind != IO_FLUSH)
-		memset(io->image->memory + io->offset, 0, io->len);
+		clear(io);
 	io->done(io, 0);
 }
 
@@ -110,6 +128,8 @@ write_zeroes(const struct io *io)
 		size_t len = left < ZEROES_LEN ? (size_t)left : ZEROES_LEN;
 		ssize_t part = pwrite(io->image->fd, zeroes, len, (off_t)(io->offset + done));
 
+		if (part < 0 && errno == EINTR)
+			continue;
 		if (part <= 0)
 			return part ? -errno : -ENOSPC;
 		done += (uint64_t)part;
@@ -328,17 +348,17 @@ disk_io_create(unsigned int depth, struct io_engine **out)
 	int rc;
 
 	if (!engine) {
-		fprintf(stderr, "no memory for an I/O engine\n");
+		disk_say("no memory for an I/O engine");
 		return -ENOMEM;
 	}
 	engine->depth = depth;
 	rc = open_ring(&engine->ring, depth);
 	engine->has_ring = rc == 0;
 	if (rc)
-		fprintf(stderr, "io_uring cannot be had (%s): requests are done one after the"
-			" other%s\n", strerror(-rc), rc == -EPERM || rc == -ENOSYS ?
-			"; allow it in the container's seccomp profile, or with"
-			" sysctl kernel.io_uring_disabled=0" : "");
+		disk_say("io_uring cannot be had (%s): requests are done one after the other%s",
+			 strerror(-rc), rc == -EPERM || rc == -ENOSYS ?
+			 "; allow it in the container's seccomp profile, or with"
+			 " sysctl kernel.io_uring_disabled=0" : "");
 	*out = engine;
 	return 0;
 }
@@ -408,15 +428,19 @@ void
 disk_io_explain(const struct io *io, int result)
 {
 	static const char *const verbs[] = {
-		[IO_READ] = "read", [IO_WRITE] = "write", [IO_FLUSH] = "flush",
-		[IO_DISCARD] = "discard", [IO_WRITE_ZEROES] = "write zeroes to",
+		[IO_READ] = "read", [IO_WRITE] = "write", [IO_DISCARD] = "discard",
+		[IO_WRITE_ZEROES] = "write zeroes to",
 	};
 	static _Atomic time_t last;
+	const char *path = io->image->path ? io->image->path : "memory";
 	time_t now = time(NULL);
 
 	if (atomic_exchange(&last, now) == now)
 		return;
-	fprintf(stderr, "%s: cannot %s %llu bytes at offset %llu: %s\n",
-		io->image->path ? io->image->path : "memory", verbs[io->kind],
-		(unsigned long long)io->len, (unsigned long long)io->offset, strerror(-result));
+	if (io->kind == IO_FLUSH)
+		disk_say("%s: cannot flush: %s", path, strerror(-result));
+	else
+		disk_say("%s: cannot %s %llu bytes at offset %llu: %s", path, verbs[io->kind],
+			 (unsigned long long)io->len, (unsigned long long)io->offset,
+			 strerror(-result));
 }

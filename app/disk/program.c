@@ -19,6 +19,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "say.h"
 #include "vhostcore_features.h"
 
 #define QUEUES_MAX	128
@@ -57,10 +58,9 @@ static const struct option long_options[] = {
 };
 
 static int
-refuse(const struct run *run, const char *what, const char *value)
+refuse(const char *what, const char *value)
 {
-	fprintf(stderr, "%s: %s%s%s; --help tells more\n", run->program->name, what,
-		value ? ": " : "", value ? value : "");
+	disk_say("%s%s%s; --help tells more", what, value ? ": " : "", value ? value : "");
 	return EXIT_USAGE;
 }
 
@@ -99,7 +99,7 @@ static int
 add_file(struct run *run, const char *path)
 {
 	if (run->opts.nr_files == run->program->nr_files_max)
-		return refuse(run, "so many --blk-file cannot be", path);
+		return refuse("that is one --blk-file too many", path);
 	run->opts.files[run->opts.nr_files++] = path;
 	return 0;
 }
@@ -111,15 +111,15 @@ take_number(struct run *run, int option, const char *text)
 
 	if (option == 'q') {
 		if (!parse_number(text, QUEUES_MAX, &number) || !number)
-			return refuse(run, "--num-queues must be 1 to 128", text);
+			return refuse("--num-queues must be 1 to 128", text);
 		run->opts.nr_queues = (uint16_t)number;
 	} else if (option == 'p') {
 		if (!parse_number(text, POLL_US_MAX, &number))
-			return refuse(run, "--poll-us must be 0 to 1000000", text);
+			return refuse("--poll-us must be 0 to 1000000", text);
 		run->opts.poll_us = (unsigned int)number;
 	} else {
 		if (!parse_number(text, INT_MAX, &number))
-			return refuse(run, "--fd must be the number of an open descriptor", text);
+			return refuse("--fd must be the number of an open descriptor", text);
 		run->opts.socket_fd = (int)number;
 	}
 	return 0;
@@ -136,7 +136,7 @@ take_option(struct run *run, int option, const char *text)
 		return add_file(run, text);
 	case 'm':
 		if (!parse_size(text, &run->opts.memory_size) || !run->opts.memory_size)
-			return refuse(run, "--memory must be a size such as 256M", text);
+			return refuse("--memory must be a size such as 256M", text);
 		return 0;
 	case 'r':
 		run->opts.is_read_only = true;
@@ -155,34 +155,60 @@ check_opts(const struct run *run)
 	const struct program_opts *opts = &run->opts;
 
 	if (!opts->socket_path == (opts->socket_fd < 0))
-		return refuse(run, "say where front-ends connect: --socket-path PATH or --fd N",
-			      NULL);
+		return refuse("say where front-ends connect: --socket-path PATH or --fd N", NULL);
 	if (!opts->nr_files == !opts->memory_size)
-		return refuse(run, "say what the disk is: --blk-file FILE or --memory SIZE", NULL);
+		return refuse("say what the disk is: --blk-file FILE or --memory SIZE", NULL);
 	return 0;
+}
+
+/* Whoever asks what we can do gets an answer, whatever else there is on the line. */
+static bool
+is_asked_for_capabilities(int argc, char **argv)
+{
+	bool is_asked = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1)
+		is_asked |= option == 'c';
+	optind = 0;	/* from the start again */
+	return is_asked;
+}
+
+static int
+refuse_word(int option, const char *word)
+{
+	if (option == ':')
+		return refuse("a value is missing after", word);
+	return refuse("no such option, or not with that value", word);
 }
 
 /* 0: go on; -1: all was said already; else the exit code. */
 static int
 parse(struct run *run, int argc, char **argv)
 {
-	int option, rc = 0;
+	int option, rc = 0, at = 1;
 
 	run->opts = (struct program_opts){
 		.socket_fd = -1, .nr_queues = 1, .poll_us = POLL_US_DEFAULT,
 	};
-	while (rc == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (option == 'h' || option == 'c') {
-			printf("%s", option == 'h' ? run->program->usage :
-			       run->program->capabilities);
+	opterr = 0;
+	if (is_asked_for_capabilities(argc, argv)) {
+		printf("%s", run->program->capabilities);
+		return -1;
+	}
+	while (rc == 0 && (option = getopt_long(argc, argv, "+:", long_options, NULL)) != -1) {
+		if (option == 'h') {
+			printf("%s", run->program->usage);
 			return -1;
 		}
-		rc = option == '?' ? EXIT_USAGE : take_option(run, option, optarg);
+		rc = option == '?' || option == ':' ? refuse_word(option, argv[at]) :
+		     take_option(run, option, optarg);
+		at = optind;
 	}
 	if (rc)
 		return rc;
 	if (optind < argc)
-		return refuse(run, "what is this", argv[optind]);
+		return refuse("what is this", argv[optind]);
 	return check_opts(run);
 }
 
@@ -278,6 +304,9 @@ open_signals(void)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
+	/* Whoever read our words has gone; a limit on file sizes: a call fails, and that is enough. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
@@ -315,8 +344,10 @@ int
 disk_program_main(const struct program *program, int argc, char **argv)
 {
 	struct run run = { .program = program, .hang_up_fd = -1 };
-	int rc = parse(&run, argc, argv);
+	int rc;
 
+	disk_say_as(program->name);
+	rc = parse(&run, argc, argv);
 	if (rc)
 		return rc < 0 ? 0 : rc;
 	run.signal_fd = open_signals();

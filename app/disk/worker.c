@@ -13,16 +13,17 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "say.h"
 #include "vhostcore_notify.h"
 
 #define BURST 32
+#define RETRY_MS 100	/* a kernel without memory may not have taken an operation: offer it again */
 
 struct worker {
 	struct worker_opts opts;
@@ -186,6 +187,12 @@ now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+static bool
+is_working(const struct worker *worker)
+{
+	return worker->engine && disk_io_nr_running(worker->engine);
+}
+
 /* Until the driver kicks, an operation is done, or it is time to end. */
 static void
 rest(struct worker *worker)
@@ -197,7 +204,7 @@ rest(struct worker *worker)
 	};
 
 	if (!vhc_queue_want_kicks(worker->opts.queue, true))
-		poll(fds, sizeof(fds) / sizeof(fds[0]), -1);
+		poll(fds, sizeof(fds) / sizeof(fds[0]), is_working(worker) ? RETRY_MS : -1);
 	vhc_queue_want_kicks(worker->opts.queue, false);
 }
 
@@ -230,7 +237,7 @@ finish_what_runs(struct worker *worker)
 	fd.fd = disk_io_fd(worker->engine);
 	while (disk_io_nr_running(worker->engine))
 		if (!poll_engine(worker))
-			poll(&fd, 1, 100);
+			poll(&fd, 1, RETRY_MS);
 }
 
 /* An engine belongs to the thread that creates it. */
@@ -296,7 +303,7 @@ disk_worker_start(const struct worker_opts *opts, struct worker **out)
 	sem_init(&worker->is_set_up, 0, 0);
 	rc = worker->end_fd < 0 ? -errno : start_thread(worker);
 	if (rc) {
-		fprintf(stderr, "cannot start a thread for a queue: %s\n", strerror(-rc));
+		disk_say("cannot start a thread for a queue: %s", strerror(-rc));
 		worker_free(worker);
 		return rc;
 	}

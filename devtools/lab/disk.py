@@ -9,7 +9,7 @@ import json
 import os
 import re
 import socket as sockets
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -143,31 +143,28 @@ class StorageDaemon(Process):
 
     aio         "threads" or "io_uring"
     block_size  logical, of the disk
+    iothread    the export's own thread, with these properties ("" for none of them); None: the main one serves it
+    before      what goes before the command line: ["taskset", "-c", "1"]
     """
 
     def __init__(self, image: str | Path, socket: str | Path, *, folder: str | Path, queues: int = 1,
-                 aio: str = "threads", writable: bool = True, block_size: int = SECTOR,
-                 name: str = "daemon", lifetime: float = 300):
+                 aio: str = "threads", writable: bool = True, block_size: int = SECTOR, iothread: str | None = None,
+                 before: Sequence[str] = (), name: str = "daemon", lifetime: float = 300):
         self._qmp = Path(folder) / f"{name}.qmp"
+        self.socket = Path(socket)
         on = "on" if writable else "off"
-        argv = [guest.private_tool("qemu-storage-daemon"),
+        thread = [] if iothread is None else ["--object", ",".join(filter(None, ["iothread,id=thread", iothread]))]
+        argv = [*before, guest.private_tool("qemu-storage-daemon"), *thread,
                 "--chardev", f"socket,id=qmp,path={self._qmp},server=on,wait=off", "--monitor", "chardev=qmp",
                 "--blockdev", f"driver=file,node-name=disk,filename={image},aio={aio},discard=unmap,"
                               f"read-only={'off' if writable else 'on'}",
                 "--export", f"vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path={socket},"
-                            f"writable={on},num-queues={queues},logical-block-size={block_size}"]
+                            f"writable={on},num-queues={queues},logical-block-size={block_size}"
+                            f"{',iothread=thread' if thread else ''}"]
         for path in (Path(socket), self._qmp):
             path.unlink(missing_ok=True)
         super().__init__(argv, Path(folder) / f"{name}.log", stdin="null", lifetime=lifetime, name=name)
-        self._wait_for_file(Path(socket))
-
-    def _wait_for_file(self, path: Path) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while not path.exists():
-            if not self.is_alive() or time.monotonic() > deadline:
-                self.kill()
-                raise ProcessError(self.explain(f"does not listen on {path}"))
-            time.sleep(0.02)
+        self.wait_listening(socket, _START_SECONDS)
 
     def resize(self, size: int) -> None:
         """Make the disk so many bytes long; the guest is told."""

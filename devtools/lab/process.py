@@ -125,6 +125,15 @@ class Process:
                 raise ProcessError(self.explain(f"did not say {text!r} within {timeout} s"))
             time.sleep(_POLL_SECONDS)
 
+    def wait_listening(self, path: str | Path, timeout: float = 20) -> None:
+        """Wait until somebody listens on this socket: to be there is not enough to be connected to."""
+        deadline = time.monotonic() + timeout
+        while not _is_listening(path):
+            if not self.is_alive() or time.monotonic() > deadline:
+                self.kill()
+                raise ProcessError(self.explain(f"does not listen on {path}"))
+            time.sleep(_POLL_SECONDS)
+
     # -- ending -----------------------------------------------------------------------------
 
     def is_alive(self) -> bool:
@@ -208,6 +217,12 @@ class Process:
         tail = "\n    ".join(self.output().splitlines()[-_TAIL_LINES:])
         command = " ".join(self.argv)
         return f"{self.name}: {what}\n  command: {command}\n  log {self.log_path}:\n    {tail}"
+
+
+def _is_listening(path: str | Path) -> bool:
+    """The kernel lists sockets by path; flag 0x10000 is set by listen()."""
+    rows = [line.split() for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()[1:]]
+    return any(row[-1] == str(path) and int(row[3], 16) & 0x10000 for row in rows)
 
 
 @atexit.register

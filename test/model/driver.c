@@ -4,6 +4,7 @@
  */
 #include "driver_half.h"
 
+#include "base/order.h"
 #include "guest_packed.h"
 #include "guest_split.h"
 #include "unit/check.h"
@@ -220,6 +221,14 @@ uint16_t
 driver_kick_event(const struct driver *d)
 {
 	return d->half->kick_event(d);
+}
+
+/* What was published must be there before the device's wish is read: it does the reverse. */
+bool
+driver_must_kick(const struct driver *d)
+{
+	fence_full();
+	return d->half->must_kick(d);
 }
 
 /* ---- for lies ------------------------------------------------------------------------------- */

@@ -76,6 +76,7 @@ struct driver {
 
 	/* split */
 	uint16_t avail_idx;	/* next entry to fill; publish makes it known */
+	uint16_t announced_idx;	/* where it was before the last publish */
 	uint16_t seen_idx;	/* next used entry to look at */
 	uint16_t next_slot;	/* IN_ORDER: 2.7.9 wants them in table order */
 	uint16_t *chain_next;	/* links of posted chains, whatever desc[].next says now */
@@ -83,6 +84,7 @@ struct driver {
 	/* packed */
 	struct ring_mark next;		/* where the next chain goes */
 	struct ring_mark published;	/* before it everything is known to the device */
+	struct ring_mark announced;	/* where that was before the last publish */
 	struct ring_mark seen;		/* where the next used entry comes */
 	uint16_t nr_free_ids;
 	uint16_t *chain_head;		/* slot where the chain of this id begins */
@@ -134,6 +136,9 @@ uint16_t driver_event_after(const struct driver *d, uint16_t n);
 /* What the device wrote: kicks refused, entry to kick at (EVENT_IDX; encoded as above). */
 bool driver_kicks_refused(const struct driver *d);
 uint16_t driver_kick_event(const struct driver *d);
+
+/* Whether, after driver_publish(), the device must be told of what that made available. */
+bool driver_must_kick(const struct driver *d);
 
 /* ---- for lies ------------------------------------------------------------------------------- */
 

@@ -27,6 +27,7 @@ struct driver_half {
 	uint16_t (*event_after)(const struct driver *d, uint16_t n);
 	bool (*kicks_refused)(const struct driver *d);
 	uint16_t (*kick_event)(const struct driver *d);
+	bool (*must_kick)(const struct driver *d);
 	union driver_desc *(*desc)(const struct driver *d, uint16_t id, uint16_t n);
 	void (*insist)(struct driver *d);
 };

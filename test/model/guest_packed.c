@@ -194,6 +194,7 @@ packed_publish(struct driver *d)
 	     at = guest_packed_after(d, at, 1))
 		make_available(d, at);
 	make_available(d, first);
+	d->announced = first;
 	d->published = d->next;
 }
 
@@ -311,6 +312,26 @@ packed_kick_event(const struct driver *d)
 	return le16_get(d->device_event->desc);
 }
 
+/* Slots from one place on to another, which is less than a whole round away. */
+static uint32_t
+slots_between(const struct driver *d, struct ring_mark from, struct ring_mark to)
+{
+	return from.wrap == to.wrap ? (uint32_t)to.idx - from.idx
+				    : (uint32_t)d->size - from.idx + to.idx;
+}
+
+/* 2.8.10: the slot of that number and round is among those just published. */
+static bool
+packed_must_kick(const struct driver *d)
+{
+	uint16_t event = packed_kick_event(d);
+	struct ring_mark at = { .idx = event & (WRAP_BIT - 1), .wrap = event & WRAP_BIT };
+
+	if (le16_get(d->device_event->flags) != RING_EVENT_FLAGS_DESC)
+		return !packed_kicks_refused(d);
+	return slots_between(d, d->announced, at) < slots_between(d, d->announced, d->published);
+}
+
 /* ---- for lies ------------------------------------------------------------------------------- */
 
 static union driver_desc *
@@ -344,6 +365,7 @@ const struct driver_half guest_packed_half = {
 	.event_after = packed_event_after,
 	.kicks_refused = packed_kicks_refused,
 	.kick_event = packed_kick_event,
+	.must_kick = packed_must_kick,
 	.desc = packed_desc,
 	.insist = packed_insist,
 };

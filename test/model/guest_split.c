@@ -165,6 +165,7 @@ split_post(struct driver *d, const struct piece *pieces, unsigned int nr, unsign
 static void
 split_publish(struct driver *d)
 {
+	d->announced_idx = le16_get(d->avail->idx);
 	st_release(&d->avail->idx.raw, htole16(d->avail_idx));
 }
 
@@ -248,6 +249,16 @@ split_kick_event(const struct driver *d)
 	return le16_get(event);
 }
 
+/* 2.7.10: the entry of that number is among those just published. */
+static bool
+split_must_kick(const struct driver *d)
+{
+	uint16_t nr_published = (uint16_t)(d->avail_idx - d->announced_idx);
+	uint16_t nr_before = (uint16_t)(split_kick_event(d) - d->announced_idx);
+
+	return d->event_idx ? nr_before < nr_published : !split_kicks_refused(d);
+}
+
 /* ---- for lies ------------------------------------------------------------------------------- */
 
 static union driver_desc *
@@ -282,6 +293,7 @@ const struct driver_half guest_split_half = {
 	.event_after = split_event_after,
 	.kicks_refused = split_kicks_refused,
 	.kick_event = split_kick_event,
+	.must_kick = split_must_kick,
 	.desc = split_desc,
 	.insist = split_insist,
 };

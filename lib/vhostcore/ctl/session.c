@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "../base/fd.h"
 #include "../base/log.h"
@@ -299,6 +300,8 @@ vhc_session_destroy(struct session *s)
 	vhc_loop_unwatch(s->dev->loop, &s->watch);
 	vhc_loop_cancel(s->dev->loop, &s->silence_timer);
 	vhc_frame_reader_reset(&s->reader);
+	/* Somebody else may have it open as well, an application that gave it to us for one. */
+	shutdown(s->sock, SHUT_RDWR);
 	fd_close(&s->sock);
 	free(s);
 }
