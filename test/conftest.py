@@ -3,6 +3,7 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,14 @@ def time_limit(request):
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="session")
+def installed(build_dir, tmp_path_factory) -> Path:
+    """A folder with all that `meson install` puts below /."""
+    folder = tmp_path_factory.mktemp("installed")
+    done = subprocess.run(["meson", "install", "-C", build_dir, "--no-rebuild", "--destdir", folder],
+                          capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        pytest.fail(f"meson install failed: {done.stdout[-2000:]}{done.stderr[-2000:]}", pytrace=False)
+    return folder

@@ -108,8 +108,8 @@ def _words(device: str, props: dict[str, object]) -> str:
     return ",".join([device, *[f"{key}={value}" for key, value in props.items()]])
 
 
-class _DiskReports:
-    """What guests with disks have beyond Reporter, under QEMU and User-mode Linux alike."""
+class DiskReports:
+    """What guests with disks have beyond Reporter, under QEMU and User-mode Linux alike, whoever starts them."""
 
     def result(self, step: str, timeout: float = _STEP_SECONDS, offset: int = 0) -> dict[str, str]:
         """As Reporter's; a step that cannot be done is told at once."""
@@ -137,7 +137,7 @@ class _DiskReports:
         return mark
 
 
-class DiskGuest(_DiskReports, guest.QemuGuest):
+class DiskGuest(DiskReports, guest.QemuGuest):
     """One guest under QEMU 10 with these devices.
 
     steps       what the guest does, in order: see guest/disk
@@ -156,7 +156,7 @@ class DiskGuest(_DiskReports, guest.QemuGuest):
                          processors=processors or max(device.queues for device in devices), **keywords)
 
 
-class UmlDiskGuest(_DiskReports, uml.UmlReporter):
+class UmlDiskGuest(DiskReports, uml.UmlReporter):
     """One guest under User-mode Linux, which uses one queue of each device."""
 
     def __init__(self, name: str, *devices: Device, folder: str | Path, steps: tuple[str, ...] = ("idle",),

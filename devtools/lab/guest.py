@@ -93,7 +93,20 @@ def _boots_under_kvm() -> bool:
 
 def _boot_args(options: dict[str, object], initramfs: str) -> list[str]:
     return ["-kernel", str(image_dir() / "vmlinuz"), "-initrd", str(image_dir() / initramfs),
-            "-append", " ".join([_CMDLINE, *kernel_words(options)])]
+            "-append", command_line(options)]
+
+
+def command_line(options: dict[str, object]) -> str:
+    """The kernel's, with guest/init's options."""
+    return " ".join([_CMDLINE, *kernel_words(options)])
+
+
+def options_of_a_vm(config: Path, options: dict[str, object], initramfs: str) -> str:
+    """What another than we starts such a guest with, in words without blanks; `config` is written and QEMU reads it."""
+    config.write_text(f'[machine]\n  kernel = "{image_dir() / "vmlinuz"}"\n  initrd = "{image_dir() / initramfs}"\n'
+                      f'  append = "{command_line(options)}"\n', encoding="utf-8")
+    cpu = ["-cpu", "host"] if accelerator() == "kvm" else []
+    return " ".join([*_ALWAYS, "-accel", accelerator(), *cpu, "-serial", "stdio", "-readconfig", str(config)])
 
 
 def kernel_words(options: dict[str, object]) -> list[str]:
