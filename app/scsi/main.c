@@ -199,7 +199,7 @@ stop(void *state)
 static const char usage[] =
 	"usage: vhostx-scsi --socket-path PATH --blk-file FILE [--blk-file FILE...] [OPTION...]\n"
 	"\n"
-	"Gives a virtual machine a SCSI host (vhost-user-scsi). Each file is a disk on it: the first\n"
+	"Gives a virtual machine a SCSI host (vhost-user-scsi). Each file is a disk: the first\n"
 	"is LUN 0 of target 0, the next LUN 1, and so on, up to 16.\n"
 	"\n"
 	"  --socket-path PATH    the socket that QEMU connects to; or\n"
