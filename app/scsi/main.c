@@ -192,6 +192,8 @@ stop(void *state)
 		disk_worker_stop(device->control);
 	if (device->events)
 		scsi_events_stop(device->events);
+	for (uint16_t i = 0; i < device->nr_workers; i++)
+		disk_worker_end(device->workers[i]);
 	while (device->nr_workers)
 		disk_worker_stop(device->workers[--device->nr_workers]);
 }
