@@ -182,7 +182,8 @@ class ScsiDriver(Driver):
     # -- requests ---------------------------------------------------------------------------------
 
     def do(self, cdb: bytes, data: bytes = b"", room: int = 0, where: bytes = lun(), ring: int = REQUEST) -> Answer:
-        """num_queues, seg_max, max_sectors, cmd_per_lun, event_info_size, sense_size, cdb_size, max_channel, and so on."""
+        sent = [head(cdb, where)] + ([data] if data else [])
+        answer = self.send(ring, sent, [RESPONSE_LEN] + ([room] if room else []))
         assert answer.written >= RESPONSE_LEN
         return answer
 

@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from scsi import BLOCK, FAILURE, INVALID_FIELD, INVALID_LIST, LIST_LENGTH, OUT_OF_RANGE, OVERRUN, REQUEST, REQUEST_LEN
-from scsi import RESPONSE_LEN, SIZES, SYNCHRONIZE_CACHE, TEST_UNIT_READY, UNTOUCHED, head, inquiry, lun, read, report_luns
-from scsi import REQUEST_LEN, unmap, unmap_list, write, write_same
+from scsi import RESPONSE_LEN, SIZES, SYNCHRONIZE_CACHE, TEST_UNIT_READY, UNTOUCHED, head, inquiry, lun, read
+from scsi import report_luns, unmap, unmap_list, write, write_same
 
 LAST = SIZES[0] // BLOCK - 1
 
