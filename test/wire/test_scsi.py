@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from frontend import Request, config
+from frontend import Protocol, Request, bits, config
 from programs import wait_for
 from scsi import ABORT_TASK, BAD_TARGET, BLOCK, CAPACITY_CHANGED, CHECK_CONDITION, CLEAR_ACA, CONTROL, EVENT, FAILURE
 from scsi import INCORRECT_LUN, NEXUS_RESET, NO_LUN, OK, PROTECTED, QUERY_TASK, READ_ERROR, REJECTED, REPORT_LUNS_LUN
@@ -64,6 +64,14 @@ def test_configuration(disks):
     for offset in (0, 16, 28, 32):  # the right value, but nothing to choose
         same = disks.front.ask(Request.GET_CONFIG, config(offset, bytes(4)))[12:]
         disks.front.refuse(Request.SET_CONFIG, config(offset, same))
+
+
+def test_no_status(disks):
+    """QEMU 7.2 to 10 agree on it for SCSI, and never say DRIVER_OK: whoever waits for that waits for ever."""
+    offered = disks.front.ask_u64(Request.GET_PROTOCOL_FEATURES)
+    assert offered & bits(Protocol.STATUS) == 0
+    assert offered & bits(Protocol.MQ, Protocol.CONFIG, Protocol.REPLY_ACK) == bits(
+        Protocol.MQ, Protocol.CONFIG, Protocol.REPLY_ACK)
 
 
 # -- the bytes -------------------------------------------------------------------------------------
@@ -188,7 +196,7 @@ def resize(disks, number: int, size: int) -> None:
 
 
 def changed(number: int) -> bytes:
-    return struct.pack("<I8sI", 3, lun(number), 0x092A)
+    return struct.pack("<I8sI", 3, bytes([1, 0, 0, number, 0, 0, 0, 0]), 0x092A)
 
 
 def test_grows(disks):
