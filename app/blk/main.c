@@ -219,8 +219,9 @@ static const char usage[] =
 	"\n"
 	"SIGHUP: the file has another size now, tell the virtual machine. SIGTERM: end.\n"
 	"\n"
-	"QEMU:  -object memory-backend-memfd,id=ram,size=1G,share=on -machine q35,memory-backend=ram\n"
-	"       -m 1G -chardev socket,id=disk,path=PATH,reconnect-ms=100\n"
+	"QEMU:  -object memory-backend-memfd,id=ram,size=1G,share=on -m 1G\n"
+	"       -machine q35,memory-backend=ram\n"
+	"       -chardev socket,id=disk,path=PATH,reconnect-ms=100\n"
 	"       -device vhost-user-blk-pci,chardev=disk\n";
 
 static const char capabilities[] =
