@@ -264,7 +264,7 @@ def test_end_while_requests_run(folder, image, ring_kind, sig):
             asked = [driver.ask(OUT, 8 * number, os.urandom(4096)) for number in range(80)]
             since = time.monotonic()
             assert prog.end(sig) == 0, prog.said()
-            assert time.monotonic() - since < 1
+            assert time.monotonic() - since < 2  # a second, and what a busy machine adds
             driver.look()
             for number, one in enumerate(asked):
                 data = driver.bytes_at(one.pieces[1][0], 4096)
