@@ -264,6 +264,7 @@ vhc_device_reset(struct vhc_device *dev)
 	dev->features = 0;
 	dev->has_features = false;
 	dev->status = 0;
+	dev->passes_driver_ok = false;
 	/* Who works rings himself must know before any of their memory goes. */
 	tell(dev);
 	vhc_device_drop_inflight(dev);
@@ -350,6 +351,8 @@ vhc_device_driver_ready(const struct vhc_device *dev)
 	if (!dev->has_features)
 		return false;
 	if (!(dev->protocol_features & BIT64(VHOST_USER_PROTOCOL_F_STATUS_BIT)))
+		return true;
+	if (dev->cls->runs_when_enabled && !dev->passes_driver_ok)
 		return true;
 	return dev->status & VIRTIO_STATUS_DRIVER_OK;
 }

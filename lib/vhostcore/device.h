@@ -66,6 +66,7 @@ struct vhc_device {
 	struct device_inflight inflight;
 	struct dirty_log dirty;		/* bitmap of its own, marked by any thread */
 	uint8_t status;
+	bool passes_driver_ok;		/* it has said once that the driver was ready */
 	uint16_t mtu;
 	struct channel *channel;	/* for requests of ours; NULL: it gave none */
 
