@@ -216,7 +216,6 @@ chain_queue_fini(struct vhc_queue *q)
 const struct vhc_class vhc_chain_class = {
 	.name = "chains",
 	.queue_len = sizeof(struct chain_queue),
-	.runs_when_enabled = true,
 	.features = chain_features,
 	.feature_name = chain_feature_name,
 	.queue_init = chain_queue_init,

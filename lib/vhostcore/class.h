@@ -56,12 +56,6 @@ struct vhc_class {
 	/* Rings 0...n-1 must run before the device does; 0: all that the front-end set up. */
 	uint16_t nr_vital_rings;
 	bool posts_at_start;	/* a driver that is up has made buffers available */
-	/*
-	 * Front-ends enable its rings when the driver is ready, not earlier; so a status without
-	 * DRIVER_OK means nothing where it never had it: QEMU's common code for small devices
-	 * (rng, gpio, i2c, ...) agrees on STATUS and passes all bits on but this one.
-	 */
-	bool runs_when_enabled;
 
 	/* Virtio feature bits a device with so many data rings offers, transport bits aside. */
 	uint64_t (*features)(uint16_t nr_rings);
