@@ -29,6 +29,7 @@ struct scsi_events {
 	uint32_t untold;		/* ... which the thread knows of */
 	atomic_bool is_ending;
 	int wake_fd;
+	int kick_fd;			/* the queue's, for ever */
 	pthread_t thread;
 };
 
@@ -76,7 +77,7 @@ rest(struct scsi_events *events)
 	bool waits = events->untold;
 	struct pollfd fds[] = {
 		{ events->wake_fd, POLLIN, 0 },
-		{ waits ? vhc_queue_kick_fd(events->queue) : -1, POLLIN, 0 },
+		{ waits ? events->kick_fd : -1, POLLIN, 0 },
 	};
 	eventfd_t nr_wakes;
 
@@ -104,9 +105,10 @@ events_main(void *arg)
 static int
 start_thread(struct scsi_events *events)
 {
-	int rc = vhc_queue_kick_fd(events->queue);
-
-	return rc < 0 ? rc : -pthread_create(&events->thread, NULL, events_main, events);
+	events->kick_fd = vhc_queue_kick_fd(events->queue);
+	if (events->kick_fd < 0)
+		return events->kick_fd;
+	return -pthread_create(&events->thread, NULL, events_main, events);
 }
 
 int

@@ -54,6 +54,7 @@ lun_encode(uint16_t number, uint8_t bytes[VIRTIO_SCSI_LUN_LEN])
 {
 	memset(bytes, 0, VIRTIO_SCSI_LUN_LEN);
 	bytes[0] = 1;
-	bytes[2] = (uint8_t)(METHOD_FLAT | number >> 8);
+	if (number > 0xff)
+		bytes[2] = (uint8_t)(METHOD_FLAT | number >> 8);
 	bytes[3] = (uint8_t)number;
 }

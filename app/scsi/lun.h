@@ -29,7 +29,10 @@ struct lun {
 
 struct lun lun_decode(const uint8_t bytes[VIRTIO_SCSI_LUN_LEN]);
 
-/* As an event names it: flat addressing. */
+/*
+ * As an event names it: in the way of REPORT LUNS, with peripheral addressing where that can do,
+ * because Linux looks for its unit by these very bytes.
+ */
 void lun_encode(uint16_t number, uint8_t bytes[VIRTIO_SCSI_LUN_LEN]);
 
 #endif

@@ -18,6 +18,12 @@
 #include "../disk/say.h"
 #include "device.h"
 
+/*
+ * vhost-user's STATUS: QEMU's front-end for SCSI agrees on it, and then never says DRIVER_OK, for
+ * which the library would wait.
+ */
+#define PROTOCOL_STATUS	(UINT64_C(1) << 16)
+
 #define DEPTH		256	/* operations of a queue at a time */
 #define SEGMENTS_MAX	126	/* with request and response: the usual ring of 128 */
 #define SECTORS_MAX	0xffff
@@ -192,6 +198,8 @@ stop(void *state)
 		disk_worker_stop(device->control);
 	if (device->events)
 		scsi_events_stop(device->events);
+	for (uint16_t i = 0; i < device->nr_workers; i++)
+		disk_worker_end(device->workers[i]);
 	while (device->nr_workers)
 		disk_worker_stop(device->workers[--device->nr_workers]);
 }
@@ -235,6 +243,7 @@ main(int argc, char **argv)
 		.capabilities = capabilities,
 		.nr_files_max = SCSI_UNITS_MAX,
 		.nr_fixed_rings = VIRTIO_SCSI_RING_REQUEST,
+		.protocol_features_off = PROTOCOL_STATUS,
 		.ops = &ops,
 		.create = create,
 		.features = features,

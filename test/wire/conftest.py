@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-import disk as disks
+import scsi
 from backend import KIND, MAIN, NR_RINGS, OTHER, BackEnd
+from disk import KINDS, blk, guest, make_image
 from driver import MEMORY_NAME, Driver, proves_delivery
 from frontend import FrontEnd
 
@@ -166,11 +167,11 @@ def folder():
 @pytest.fixture
 def image(folder):
     """The disk's file, 4 MiB of anything."""
-    disks.make_image(folder / "image", 4 << 20)
+    make_image(folder / "image", 4 << 20)
     return folder / "image"
 
 
-@pytest.fixture(params=disks.KINDS)
+@pytest.fixture(params=KINDS)
 def ring_kind(request):
     return request.param
 
@@ -178,6 +179,26 @@ def ring_kind(request):
 @pytest.fixture
 def disk(folder, image, ring_kind):
     """A driver on it, with either kind of ring."""
-    with disks.blk(folder, "--blk-file", image) as prog, disks.guest(prog, ring_kind) as driver:
+    with blk(folder, "--blk-file", image) as prog, guest(prog, ring_kind) as driver:
         driver.prog, driver.image = prog, image
+        yield driver
+
+
+# -- disks behind a SCSI host ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def images(folder):
+    """The disks' files, of random bytes."""
+    made = [folder / "first", folder / "second"]
+    for path, size in zip(made, scsi.SIZES):
+        make_image(path, size)
+    return made
+
+
+@pytest.fixture
+def disks(folder, images, ring_kind):
+    """A driver with both."""
+    with scsi.program_on(folder, images) as prog, scsi.driver_on(prog, ring_kind) as driver:
+        driver.prog, driver.files = prog, images
         yield driver

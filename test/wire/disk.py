@@ -38,15 +38,16 @@ GUARD, GUARD_BYTE = 16, b"\xe7"
 
 
 class BlkProgram:
-    """vhostx-blk; what it says goes to a file beside its socket."""
+    """vhostx-blk, or another; what it says goes to a file beside its socket."""
 
-    def __init__(self, folder: Path, *words, socket: bool = True, prefix=(), env=None, pass_fds=(), before=None):
+    def __init__(self, folder: Path, *words, path: Path = BLK, socket: bool = True, prefix=(), env=None, pass_fds=(),
+                 before=None):
         self.socket = folder / "disk.sock"
         self.log_path = folder / "log"
         where = ["--socket-path", self.socket] if socket else []
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [*prefix, BLK, *where, *words], stdin=subprocess.DEVNULL, stderr=log, pass_fds=pass_fds,
+                [*prefix, path, *where, *words], stdin=subprocess.DEVNULL, stderr=log, pass_fds=pass_fds,
                 env={**os.environ, **(env or {})}, preexec_fn=before)
         self.pid = self.process.pid
         if socket:

@@ -25,9 +25,9 @@ def wait_for(what, seconds: float = SECONDS):
 
 
 @contextmanager
-def running(path: Path, *sockets: Path, words: list | None = None):
-    """The program, listening on all of these; it must end well when it is told to. `words`: how it is told of them."""
-    process = subprocess.Popen([path, *(sockets if words is None else words)], stderr=subprocess.PIPE, text=True)
+def running(path: Path, *sockets: Path):
+    """The program, listening on all of these; it must end well when it is told to."""
+    process = subprocess.Popen([path, *sockets], stderr=subprocess.PIPE, text=True)
     try:
         wait_for(lambda: all(socket.exists() for socket in sockets) or process.poll() is not None)
         yield process

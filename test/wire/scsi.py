@@ -3,10 +3,12 @@
 
 import os
 import struct
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from driver import ALL_PROTOCOL, BUFFERS_AT, DESC_F_WRITE, Driver, Memory, PackedRing, Ring
+from disk import BlkProgram, blk
+from driver import BUFFERS_AT, DESC_F_WRITE, NO_STATUS, Driver, Memory, PackedRing, Ring
 from frontend import Feature, FrontEnd, Request, bits, config
 from programs import program, wait_for
 
@@ -16,7 +18,9 @@ CONTROL, EVENT, REQUEST = 0, 1, 2
 REQUEST_LEN, RESPONSE_LEN = 51, 108
 OK, OVERRUN, BAD_TARGET, FAILURE, REJECTED, INCORRECT_LUN = 0, 1, 3, 9, 11, 12
 GOOD, CHECK_CONDITION = 0, 2
+ABORT_TASK, ABORT_TASK_SET, CLEAR_ACA, CLEAR_TASK_SET, NEXUS_RESET, UNIT_RESET, QUERY_TASK, QUERY_TASK_SET = range(8)
 BLOCK = 512
+SIZES = [1 << 20, 2 << 20]  # of the images in most tests
 UNTOUCHED = 0xAA
 
 BASE = bits(Feature.VERSION_1, Feature.PROTOCOL_FEATURES, F_HOTPLUG, F_CHANGE)
@@ -24,7 +28,7 @@ KINDS = {"split": (BASE, Ring), "packed": (BASE | bits(Feature.RING_PACKED), Pac
 
 INVALID_FIELD, OUT_OF_RANGE, NO_LUN = (5, 0x24, 0), (5, 0x21, 0), (5, 0x25, 0)
 LIST_LENGTH, INVALID_LIST, PROTECTED = (5, 0x1A, 0), (5, 0x26, 0), (7, 0x27, 0)
-READ_ERROR, CAPACITY_CHANGED = (3, 0x11, 0), (6, 0x2A, 9)
+READ_ERROR, WRITE_ERROR, CAPACITY_CHANGED = (3, 0x11, 0), (3, 0x0C, 0), (6, 0x2A, 9)
 
 
 # -- commands --------------------------------------------------------------------------------------
@@ -81,6 +85,11 @@ def tmf(subtype: int, where: bytes = lun(), tag: int = 0) -> bytes:
     return struct.pack("<II8sQ", 0, subtype, where, tag)
 
 
+def head(cdb: bytes, where: bytes = lun(), tag: int = 7) -> bytes:
+    """The start of a request."""
+    return struct.pack("<8sQBBB32s", where, tag, 0, 0, 0, cdb)
+
+
 # -- the driver ------------------------------------------------------------------------------------
 
 
@@ -91,27 +100,27 @@ class Answer:
     written: int
     room: bytes  # all of the writable part
 
-    def head(self) -> tuple:
+    def fields(self) -> tuple:
         return struct.unpack_from("<IIHBB", self.room)
 
     @property
     def residual(self) -> int:
-        return self.head()[1]
+        return self.fields()[1]
 
     @property
     def status(self) -> int:
-        return self.head()[3]
+        return self.fields()[3]
 
     @property
     def response(self) -> int:
-        return self.head()[4]
+        return self.fields()[4]
 
     @property
     def sense(self) -> tuple[int, int, int] | None:
         """Key, code and qualifier; None: there is no sense data."""
-        if self.head()[0] == 0:
+        if self.fields()[0] == 0:
             return None
-        sense = self.room[12:12 + self.head()[0]]
+        sense = self.room[12:12 + self.fields()[0]]
         assert len(sense) == 18 and sense[0] == 0x70 and sense[7] == 10
         return sense[2], sense[12], sense[13]
 
@@ -133,16 +142,9 @@ class ScsiDriver(Driver):
 
     def __init__(self, path: Path, kind: str = "split", nr_queues: int = 1):
         self.features, ring_class = KINDS[kind]
-
-        def connect():
-            try:
-                return FrontEnd.connect(path)
-            except ConnectionRefusedError:  # the socket is there a moment before somebody listens
-                return None
-
-        super().__init__(wait_for(connect), REQUEST + nr_queues, Memory(8 << 20), ring_class=ring_class)
+        super().__init__(FrontEnd.connect(path), REQUEST + nr_queues, Memory(8 << 20), ring_class=ring_class)
         self.nr_seen = [0] * len(self.rings)
-        self.start(self.features, ALL_PROTOCOL)
+        self.start(self.features, NO_STATUS)
 
     # -- chains -----------------------------------------------------------------------------------
 
@@ -180,8 +182,8 @@ class ScsiDriver(Driver):
     # -- requests ---------------------------------------------------------------------------------
 
     def do(self, cdb: bytes, data: bytes = b"", room: int = 0, where: bytes = lun(), ring: int = REQUEST) -> Answer:
-        head = struct.pack("<8sQBBB32s", where, 0x1234, 0, 0, 0, cdb)
-        answer = self.send(ring, [head] + ([data] if data else []), [RESPONSE_LEN] + ([room] if room else []))
+        sent = [head(cdb, where)] + ([data] if data else [])
+        answer = self.send(ring, sent, [RESPONSE_LEN] + ([room] if room else []))
         assert answer.written >= RESPONSE_LEN
         return answer
 
@@ -194,3 +196,21 @@ class ScsiDriver(Driver):
         """num_queues, seg_max, max_sectors, cmd_per_lun, event_info_size, sense_size, cdb_size, max_channel..."""
         reply = self.front.ask(Request.GET_CONFIG, config(0, bytes(36)))
         return struct.unpack("<7IHHI", reply[12:])
+
+
+# -- the program -----------------------------------------------------------------------------------
+
+
+def program_on(folder: Path, files: list[Path], *words, **options):
+    """It must end well, with nothing left over."""
+    blk_files = [word for path in files for word in ("--blk-file", path)]
+    return blk(folder, *blk_files, *words, path=SCSI, **options)
+
+
+@contextmanager
+def driver_on(prog: BlkProgram, kind: str, nr_queues: int = 1):
+    driver = ScsiDriver(prog.socket, kind, nr_queues)
+    try:
+        yield driver
+    finally:
+        driver.close()

@@ -7,19 +7,14 @@ import struct
 import pytest
 
 from scsi import BLOCK, FAILURE, INVALID_FIELD, INVALID_LIST, LIST_LENGTH, OUT_OF_RANGE, OVERRUN, REQUEST, REQUEST_LEN
-from scsi import RESPONSE_LEN, SYNCHRONIZE_CACHE, TEST_UNIT_READY, UNTOUCHED, inquiry, lun, read, report_luns
-from scsi import unmap, unmap_list, write, write_same
-from test_scsi import SIZES, disks, files, kind  # noqa: F401: fixtures
+from scsi import RESPONSE_LEN, SIZES, SYNCHRONIZE_CACHE, TEST_UNIT_READY, UNTOUCHED, head, inquiry, lun, read
+from scsi import report_luns, unmap, unmap_list, write, write_same
 
 LAST = SIZES[0] // BLOCK - 1
 
 
-def head(cdb: bytes, where: bytes = lun()) -> bytes:
-    return struct.pack("<8sQBBB32s", where, 7, 0, 0, 0, cdb)
-
-
 @pytest.fixture
-def careful(disks):  # noqa: F811
+def careful(disks):
     """Whatever a test sends, not a byte on the disks changes, and they serve on."""
     before = [path.read_bytes() for path in disks.files]
     yield disks

@@ -55,10 +55,13 @@ static void
 test_encode(void)
 {
 	static const uint8_t of_258[8] = { 1, 0, 0x41, 2 };
+	static const uint8_t of_3[8] = { 1, 0, 0, 3 };	/* not 0x40, 3: Linux would not find it */
 	uint8_t bytes[8];
 
 	lun_encode(258, bytes);
 	CHECK(memcmp(bytes, of_258, 8) == 0);
+	lun_encode(3, bytes);
+	CHECK(memcmp(bytes, of_3, 8) == 0);
 	for (uint16_t number = 0; number <= LUN_NUMBER_MAX; number++) {
 		struct lun lun;
 
