@@ -280,12 +280,12 @@ def crashes_and_comes_again(manager: systemd.Manager, vm: Machine) -> None:
 
 def test_entropy(visit):
     """/dev/hwrng of a real guest; see test/wire/test_programs.py for each case of it."""
-    here = visit("Write a device", step="rng", options={"bytes": 16384})
+    here = visit("Write a device", step="rng", options={"bytes": 65536})
     here.go_on()
     here.terminal.wait_for("waiting for a front-end")  # as a person does who goes to another terminal
     here.go_on()
     said = here.vm.result("rng", PATIENCE)
-    assert (said["bytes"], said["values"]) == ("16384", "256"), said
+    assert (said["bytes"], said["values"]) == ("65536", "256"), said
     assert said["current"].startswith("virtio_rng"), said
     here.finish()
     here.terminal.send("kill %%; wait %% || echo IT-ENDED")
