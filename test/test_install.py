@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-KINDS = {"blk": "block"}
+KINDS = {"blk": "block", "scsi": "scsi"}
 FOLDER = Path("usr/local")
 
 

@@ -20,7 +20,7 @@ main(int argc, char **argv)
 	int used = bench_parse(argc, argv, &o), rc;
 
 	if (used < 0) {
-		fprintf(stderr, "vhostx-bench --help says more\n");
+		fprintf(stderr, "vhostx-bench --help tells more\n");
 		return 2;
 	}
 	if (bench_eal_start(&o, argv[0], argc - used, argv + used))

@@ -50,7 +50,8 @@ static const struct bench_mode modes[MODES] = {
 };
 
 static const char usage[] =
-	"usage: vhostx-bench [MODE] [options] [-- EAL options]\n"
+	"usage: vhostx-bench [MODE] [OPTION...] [-- EAL'S OPTION...]\n"
+	"\n"
 	"Two drivers, rounds alternating, with virtio-user front-ends in the same process.\n"
 	"\n"
 	"What is measured (one of them):\n"
@@ -83,6 +84,7 @@ static const char usage[] =
 	"  --json FILE    rows and the machine's description; devtools/bench-chart.py draws them\n"
 	"  --csv FILE     rows\n"
 	"  --hugepages    use free 2 MB pages (sysctl vm.nr_hugepages=512 makes some)\n"
+	"  --help         say this\n"
 	"\n"
 	"paths:";
 

@@ -93,7 +93,7 @@ main(int argc, char **argv)
 	int rc;
 
 	if (options_parse(argc, argv, &options)) {
-		fprintf(stderr, "vhostx-blk-bench --help says more\n");
+		fprintf(stderr, "vhostx-blk-bench --help tells more\n");
 		return 2;
 	}
 	if (report_open(&options, argc, argv))

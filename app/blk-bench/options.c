@@ -15,7 +15,8 @@
 #include "common/words.h"
 
 static const char usage[] =
-	"usage: vhostx-blk-bench [options] NAME=SOCKET [NAME=SOCKET...]\n"
+	"usage: vhostx-blk-bench [OPTION...] NAME=SOCKET [NAME=SOCKET...]\n"
+	"\n"
 	"Disks of vhost-user-blk back-ends, rounds alternating. What is on them is LOST.\n"
 	"\n"
 	"Before, the part of each disk that is used is written and read back, every byte; each\n"
@@ -42,6 +43,7 @@ static const char usage[] =
 	"  --millis N     of a round of one back-end, 1 to 10000 (default 200)\n"
 	"\n"
 	"  --json FILE    rows, rounds and the machine's description\n"
+	"  --help         say this\n"
 	"\n"
 	"patterns, by bytes of a request and how many are under way at a time:\n";
 

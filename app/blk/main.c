@@ -222,7 +222,7 @@ static const char usage[] =
 	"QEMU:  -m 1G -object memory-backend-memfd,id=ram,size=1G,share=on\n"
 	"       -machine q35,memory-backend=ram\n"
 	"       -chardev socket,id=disk,path=PATH,reconnect-ms=100\n"
-	"       -device vhost-user-blk-pci,chardev=disk\n";
+	"       -device vhost-user-blk-pci,chardev=disk,num-queues=1\n";
 
 static const char capabilities[] =
 	"{\n"

@@ -260,11 +260,15 @@ main(int argc, char **argv)
 	sigset_t ends;
 	int option, rc = 0;
 
+	opterr = 0;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'h')
 			return printf("%s", usage) < 0;
-		if (option != 'c')
+		if (option != 'c') {
+			fprintf(stderr, "vhostx-net: unrecognized option '%s'; --help tells more\n",
+				argv[optind - 1]);
 			return 2;
+		}
 		role = VHC_ROLE_CLIENT;
 	}
 	if (argc - optind < 2 || argc - optind > PORTS_MAX) {

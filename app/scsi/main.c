@@ -226,7 +226,7 @@ static const char usage[] =
 	"\n"
 	"QEMU:  -m 1G -object memory-backend-memfd,id=ram,size=1G,share=on\n"
 	"       -machine q35,memory-backend=ram\n"
-	"       -chardev socket,id=disks,path=PATH\n"
+	"       -chardev socket,id=disks,path=PATH,reconnect-ms=100\n"
 	"       -device vhost-user-scsi-pci,chardev=disks,num_queues=1\n";
 
 static const char capabilities[] =

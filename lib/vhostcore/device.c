@@ -94,7 +94,8 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 	dev->nr_data_rings = opts->nr_rings;
 	dev->nr_rings = opts->nr_rings + has_room_for_control(opts);
 	dev->offerable = vhc_class_features(opts->cls, opts->nr_rings) | opts->features_on;
-	if (!opts->cls && !opts->raw_rings && !opts->vdpa)
+	dev->has_chains = !opts->cls && !opts->raw_rings && !opts->vdpa;
+	if (dev->has_chains)
 		dev->offerable |= BIT64(VHOST_F_LOG_ALL_BIT);	/* chains mark what they write */
 	dev->offered = dev->offerable & ~opts->features_off;
 	dev->protocol_offered = DEVICE_PROTOCOL_FEATURES;
@@ -264,6 +265,7 @@ vhc_device_reset(struct vhc_device *dev)
 	dev->features = 0;
 	dev->has_features = false;
 	dev->status = 0;
+	dev->passes_driver_ok = false;
 	/* Who works rings himself must know before any of their memory goes. */
 	tell(dev);
 	vhc_device_drop_inflight(dev);
@@ -344,12 +346,19 @@ vhc_device_needs_ring(const struct vhc_device *dev, uint16_t index)
 	return q->has_addr || q->started;
 }
 
+/*
+ * QEMU's common code for small devices (rng, gpio, i2c, ...) agrees on STATUS and passes on all of
+ * it but DRIVER_OK. Front-ends enable the rings of devices other than network ones when the driver
+ * is ready, not earlier; so that counts until DRIVER_OK was said once.
+ */
 bool
 vhc_device_driver_ready(const struct vhc_device *dev)
 {
 	if (!dev->has_features)
 		return false;
 	if (!(dev->protocol_features & BIT64(VHOST_USER_PROTOCOL_F_STATUS_BIT)))
+		return true;
+	if (dev->has_chains && !dev->passes_driver_ok)
 		return true;
 	return dev->status & VIRTIO_STATUS_DRIVER_OK;
 }

@@ -50,6 +50,7 @@ struct vhc_device {
 	uint64_t protocol_offered;
 	uint16_t nr_vital_rings;	/* as in struct vhc_class */
 	bool raw_rings;			/* the application works them itself */
+	bool has_chains;		/* it takes requests from us */
 	uint16_t nr_data_rings;
 	uint16_t nr_rings;		/* and perhaps one for commands behind them */
 	struct vhc_queue **queues;
@@ -66,6 +67,7 @@ struct vhc_device {
 	struct device_inflight inflight;
 	struct dirty_log dirty;		/* bitmap of its own, marked by any thread */
 	uint8_t status;
+	bool passes_driver_ok;		/* it has said once that the driver was ready */
 	uint16_t mtu;
 	struct channel *channel;	/* for requests of ours; NULL: it gave none */
 

@@ -86,13 +86,14 @@ class Console(disk.DiskReports, guest.Reporter):
 class Visit:
     """Somebody who follows a section."""
 
-    def __init__(self, title: str, folder: Path, prefix: list[str] = (), step: str = "disk", **env: str):
+    def __init__(self, title: str, folder: Path, *, prefix: list[str] = (), step: str = "disk",
+                 options: dict[str, object] | None = None, **env: str):
         programs = [paths.build_dir() / name for name in ("app", "doc", "qemu10")]
         disk.make_image()
         self._blocks = blocks(title, "sh")
         self._folder, self._prefix = folder, list(prefix)
         self._env = {"PATH": ":".join([*map(str, programs), os.environ["PATH"]]),
-                     "VM": guest.options_of_a_vm(folder / "vm.cfg", {"do": step}, "initramfs-disk"), **env}
+                     "VM": guest.options_of_a_vm(folder / "vm.cfg", {"do": step} | (options or {}), "initramfs-disk"), **env}
         self.terminal = Terminal(folder, self._prefix, self._env)
         self.vm: Machine | None = None
 
@@ -219,7 +220,7 @@ def test_larger(visit):
     try_out(here.vm)
     waiting = here.vm.begin("resize", sectors=TWICE)
     here.go_on()
-    assert here.vm.result("resize", PATIENCE, waiting)["was"] == SECTORS
+    here.vm.result("resize", PATIENCE, waiting)
     assert here.vm.do("grow", files=50)["equal"] == "yes"
     here.leave()
 
@@ -236,12 +237,11 @@ def test_restart(visit):
     here.leave()
 
 
-def service(manager: systemd.Manager, *names: str) -> list[str]:
+def service(manager: systemd.Manager) -> dict[str, str]:
     """Properties of the disk's service."""
-    said = manager.run("systemctl", "show", "--value", *[f"--property={name}" for name in names],
-                       "vhostx-blk@data.service")
+    said = manager.run("systemctl", "show", "vhostx-blk@data.service")
     assert said.returncode == 0, said.stderr
-    return said.stdout.split()
+    return dict(line.split("=", 1) for line in said.stdout.splitlines() if "=" in line)
 
 
 def test_systemd(visit, folder, installed):
@@ -254,34 +254,35 @@ def test_systemd(visit, folder, installed):
         here = visit("From boot on: systemd", prefix=manager.inside())
         here.start(name="vda", sectors=SECTORS, queues="2")
         try_out(here.vm)
-        engine = manager.run("sh", "-c", f"ls -l /proc/{service(manager, 'MainPID')[0]}/fd").stdout
-        assert "[io_uring]" in engine, "what the unit forbids keeps io_uring away"
-        before = service(manager, "MainPID")
+        before = service(manager)["MainPID"]
+        descriptors = manager.run("sh", "-c", f"ls -l /proc/{before}/fd").stdout
+        assert "[io_uring]" in descriptors, "what the unit forbids keeps io_uring away"
         waiting = here.vm.begin("resize", sectors=TWICE)
         here.go_on()
         here.vm.result("resize", PATIENCE, waiting)
         assert here.vm.do("grow", files=50)["equal"] == "yes"
-        after = service(manager, "MainPID")
-        assert after != before and after != ["0"]
+        assert service(manager)["MainPID"] not in ("0", before)
         crashes_and_comes_again(manager, here.vm)
         here.finish()
         assert manager.run("systemctl", "stop", "vhostx-blk@data.socket").returncode == 0
-        assert service(manager, "ActiveState", "Result") == ["inactive", "success"]
+        after = service(manager)
+        assert (after["ActiveState"], after["Result"]) == ("inactive", "success")
 
 
 def crashes_and_comes_again(manager: systemd.Manager, vm: Machine) -> None:
     busy = vm.begin_running("verify", seconds=2, threads=2)
-    before = service(manager, "MainPID", "NRestarts")
-    manager.run("systemctl", "kill", "--signal=KILL", "vhostx-blk@data.service")
+    before = service(manager)
+    assert manager.run("systemctl", "kill", "--signal=KILL", "vhostx-blk@data.service").returncode == 0
     assert disk.faults(vm.result("verify", PATIENCE, busy)) == {}
-    after = service(manager, "MainPID", "NRestarts")
-    assert after[0] not in ("0", before[0]) and after[1] == "1", (before, after)
+    after = service(manager)
+    assert after["MainPID"] not in ("0", before["MainPID"]) and after["NRestarts"] == "1", (before, after)
 
 
 def test_entropy(visit):
     """/dev/hwrng of a real guest; see test/wire/test_programs.py for each case of it."""
-    here = visit("Write a device", step="rng")
+    here = visit("Write a device", step="rng", options={"bytes": 65536})
     here.go_on()
+    here.terminal.wait_for("waiting for a front-end")  # as a person does who goes to another terminal
     here.go_on()
     said = here.vm.result("rng", PATIENCE)
     assert (said["bytes"], said["values"]) == ("65536", "256"), said

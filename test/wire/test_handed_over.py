@@ -19,6 +19,7 @@ from programs import SECONDS, program, wait_for
 
 FEATURES = bits(Feature.VERSION_1, Feature.PROTOCOL_FEATURES)
 SECTOR, NR_SECTORS = 512, 2048
+KINDS = ("blk", "scsi")
 
 
 def command_of(kind: str, options: str) -> list[str]:
@@ -86,13 +87,22 @@ def test_disk_on_a_socket_of_systemd(folder, listener, image):
         process.send_signal(signal.SIGHUP)  # the unit's ExecReload
         assert read_sector(path, 8) == (8).to_bytes(SECTOR, "little")
     assert path.is_socket()
-    with FrontEnd.connect(path).sock as early, served(command, listener):
-        early.sendall(struct.pack("=III", Request.GET_FEATURES, 1, 0))
-        early.settimeout(SECONDS)
-        assert early.recv(4) == struct.pack("=I", Request.GET_FEATURES)
+    with served(command, listener):
+        assert read_sector(path, 9) == (9).to_bytes(SECTOR, "little")
 
 
-def test_no_socket_in_descriptor_3(image):
-    command = command_of("blk", f"--blk-file={image}")
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_connects_first_is_served_when_it_has_started(folder, listener, image, kind):
+    """As systemd does it: the socket is there, the service comes with the first connection."""
+    with FrontEnd.connect(folder / "disk.sock").sock as early:
+        with served(command_of(kind, f"--blk-file={image}"), listener):
+            early.sendall(struct.pack("=III", Request.GET_FEATURES, 1, 0))
+            early.settimeout(SECONDS)
+            assert early.recv(4) == struct.pack("=I", Request.GET_FEATURES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_socket_in_descriptor_3(image, kind):
+    command = command_of(kind, f"--blk-file={image}")
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 1 and "descriptor 3" in done.stderr

@@ -180,6 +180,8 @@ vhc_on_set_status(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 					  "SET_STATUS: 0x%" PRIx64 " is no status byte",
 					  msg->payload.u64);
 	dev->status = (uint8_t)msg->payload.u64;
+	if (dev->status & VIRTIO_STATUS_DRIVER_OK)
+		dev->passes_driver_ok = true;
 	return 0;
 }
 
