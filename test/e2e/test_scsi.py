@@ -1,24 +1,37 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What Linux's virtio_scsi and sd see of vhostx-scsi beyond a disk: test_disks.py has what all disks share."""
+"""What is SCSI's own about vhostx-scsi under a real kernel; test_disks.py has what all disks do."""
 
-from disk_rig import DISK_BYTES, SECTOR, Disk, guest, need_disk_guest
+import pytest
+
+from disk_rig import DISK_BYTES, PACKED, SECTOR, Disk, assert_tree, assert_verified, guest, need_disk_guest
 from lab import disk
 from lab.disk import Device
 
-HOTPLUG, CHANGE = 1, 2  # virtio feature bits
+CHANGE, HOTPLUG, RING_PACKED = 2, 1, 34  # virtio feature bits
+RINGS = {"split": {}, "packed": PACKED}
 
 
-def test_two_disks(folder):
-    """Linux looks at both at once, and calls sda the one that answers first."""
+@pytest.fixture(scope="module", autouse=True)
+def image():
     need_disk_guest()
-    socket = folder / "scsi.sock"
+
+
+@pytest.mark.parametrize("rings, queues", [("split", 1), ("packed", 4)])
+def test_a_tree_of_files(folder, rings, queues):
+    """On one of two disks: Linux looks at both at once, and calls sda the one that answers first."""
     files = [disk.sparse_file(folder / name, DISK_BYTES) for name in ("first.img", "second.img")]
-    with Disk("scsi", socket, *files, folder=folder, serial="of-the-test") as back:
-        with guest(folder, Device(socket, "scsi"), steps=("disk",)) as vm:
+    socket = folder / "scsi.sock"
+    with Disk("scsi", socket, *files, folder=folder, num_queues=queues, serial="of-the-test") as back:
+        device = Device(socket, "scsi", queues=queues, props=RINGS[rings])
+        with guest(folder, device, steps=("disk", "tree", "verify"), options={"seconds": 3}) as vm:
             seen = vm.result("disk")
-            assert (seen["disks"], seen["sectors"], seen["cache"]) == (
-                "sda,sdb", str(DISK_BYTES // SECTOR), "write_back")
+            assert seen["disks"] == "sda,sdb"
+            assert (seen["sectors"], seen["queues"], seen["ro"], seen["cache"]) == (
+                str(DISK_BYTES // SECTOR), str(queues), "0", "write_back")
             assert seen["serial"] in ("of-the-test-0", "of-the-test-1")
             assert seen["discard"] == seen["zeroes"] == str(1 << 30)
-            assert seen["features"][HOTPLUG] == seen["features"][CHANGE] == "1"
+            features = seen["features"]
+            assert features[HOTPLUG] == features[CHANGE] == "1" and features[RING_PACKED] == str(int(rings == "packed"))
+            assert_tree(vm.result("tree"))
+            assert_verified(vm.result("verify"))
         back.end()
