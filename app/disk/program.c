@@ -237,7 +237,8 @@ create_server(struct run *run)
 {
 	const struct program *program = run->program;
 	const struct program_opts *opts = &run->opts;
-	int rc = vhc_server_create(&(struct vhc_server_opts){
+
+	return vhc_server_create(&(struct vhc_server_opts){
 		.name = program->name,
 		.path = opts->socket_path ? opts->socket_path : "--fd",
 		.nr_rings = (uint16_t)(program->nr_fixed_rings + opts->nr_queues),
@@ -246,12 +247,6 @@ create_server(struct run *run)
 		.ops = program->ops,
 		.ops_arg = run->state,
 	}, &run->server);
-	uint64_t offered;
-
-	if (rc)
-		return rc;
-	offered = vhc_server_protocol_features(run->server) & ~program->protocol_features_off;
-	return vhc_server_set_protocol_features(run->server, offered);
 }
 
 static int

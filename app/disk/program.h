@@ -35,7 +35,6 @@ struct program {
 	const char *capabilities;	/* what --print-capabilities prints: JSON */
 	unsigned int nr_files_max;
 	uint16_t nr_fixed_rings;	/* besides those for requests */
-	uint64_t protocol_features_off;	/* of vhost-user's, not to offer */
 	const struct vhc_device_ops *ops;	/* their argument is what create() returns */
 
 	/* The state of a device on these images, which stay. NULL, said on stderr: it cannot be. */

@@ -18,12 +18,6 @@
 #include "../disk/say.h"
 #include "device.h"
 
-/*
- * vhost-user's STATUS: QEMU's front-end for SCSI agrees on it, and then never says DRIVER_OK, for
- * which the library would wait.
- */
-#define PROTOCOL_STATUS	(UINT64_C(1) << 16)
-
 #define DEPTH		256	/* operations of a queue at a time */
 #define SEGMENTS_MAX	126	/* with request and response: the usual ring of 128 */
 #define SECTORS_MAX	0xffff
@@ -243,7 +237,6 @@ main(int argc, char **argv)
 		.capabilities = capabilities,
 		.nr_files_max = SCSI_UNITS_MAX,
 		.nr_fixed_rings = VIRTIO_SCSI_RING_REQUEST,
-		.protocol_features_off = PROTOCOL_STATUS,
 		.ops = &ops,
 		.create = create,
 		.features = features,

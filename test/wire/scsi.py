@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from disk import BlkProgram, blk
-from driver import BUFFERS_AT, DESC_F_WRITE, NO_STATUS, Driver, Memory, PackedRing, Ring
+from driver import BUFFERS_AT, DESC_F_WRITE, Driver, Memory, PackedRing, Ring
 from frontend import Feature, FrontEnd, Request, bits, config
 from programs import program, wait_for
 
@@ -144,7 +144,7 @@ class ScsiDriver(Driver):
         self.features, ring_class = KINDS[kind]
         super().__init__(FrontEnd.connect(path), REQUEST + nr_queues, Memory(8 << 20), ring_class=ring_class)
         self.nr_seen = [0] * len(self.rings)
-        self.start(self.features, NO_STATUS)
+        self.start(self.features)
 
     # -- chains -----------------------------------------------------------------------------------
 
