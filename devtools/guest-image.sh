@@ -9,8 +9,8 @@
 #   --uml   for the installed User-mode Linux: its modules; and uml-xstate.so, see guest/uml-xstate.c
 #
 # Leaves OUTDIR/vmlinuz and OUTDIR/initramfs; OUTDIR/initramfs-disk, which has the modules of disks, e2fsprogs and
-# devtools/guest/disk too; and where iperf3 is installed OUTDIR/initramfs-iperf, which has that. The last line on stdout is
-# OUTDIR. Does again only what is out of date.
+# devtools/guest/disk too; and where iperf3 is installed OUTDIR/initramfs-iperf, which has that. The last line on stdout
+# is OUTDIR. Does again only what is out of date.
 set -eu
 
 # In the order in which they are loaded; what a kernel has built in is left out.

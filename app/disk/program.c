@@ -309,7 +309,7 @@ open_signals(void)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	/* Whoever read our words has gone; a limit on file sizes: that a call fails is enough. */
+	/* Nobody reads our words, or a file must not grow: a call fails, and that will do. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	return signalfd(-1, &signals, SFD_CLOEXEC);

@@ -24,7 +24,7 @@
 #include "vhostcore_notify.h"
 
 #define BURST 32
-#define RETRY_MS 100	/* a kernel without memory may not have taken an operation: again */
+#define RETRY_MS 100	/* a kernel short of memory may not have taken what it was offered */
 
 struct worker {
 	struct worker_opts opts;

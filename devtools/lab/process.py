@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 _LIVING: "set[Process]" = set()  # strong: whoever drops a Process still wants it ended
+_FOR_THE_WATCHDOG_TOO = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGSTOP, signal.SIGCONT}
 _POLL_SECONDS = 0.02
 _TAIL_LINES = 40
 
@@ -160,9 +161,12 @@ class Process:
             raise ProcessError(self.explain(f"did not end within {timeout} s")) from None
 
     def signal(self, number: int) -> None:
-        """Signal the command and its watchdog (their process group)."""
+        """Signal the command; and its watchdog (their process group) where that is not the end of it."""
         try:
-            os.killpg(self._popen.pid, number)
+            if number in _FOR_THE_WATCHDOG_TOO:
+                os.killpg(self._popen.pid, number)
+            else:
+                os.kill(self.pid, number)
         except ProcessLookupError:
             pass
 

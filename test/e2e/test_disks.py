@@ -32,15 +32,12 @@ def socket(folder):
     return folder / "disk.sock"
 
 
-def assert_features(seen: dict[str, str], kind: str, rings: str, queues: int) -> None:
-    features = seen["features"]
-    assert features[RING_PACKED] == str(int(rings == "packed"))
-    if kind == "blk":
-        assert features[MQ] == str(int(queues > 1))
-        assert features[FLUSH] == features[DISCARD] == features[WRITE_ZEROES] == "1"
+def assert_features(features: str, rings: str, queues: int) -> None:
+    assert features[RING_PACKED] == str(int(rings == "packed")) and features[MQ] == str(int(queues > 1))
+    assert features[FLUSH] == features[DISCARD] == features[WRITE_ZEROES] == "1"
 
 
-@pytest.mark.parametrize("kind, rings, queues", CASES)
+@pytest.mark.parametrize("kind, rings, queues", [case for case in CASES if case[0] == "blk"])
 def test_a_tree_of_files(folder, file, socket, kind, rings, queues):
     with Disk(kind, socket, file, folder=folder, num_queues=queues, serial="of-the-test") as back:
         device = Device(socket, kind, queues=queues, props=RINGS[rings])
@@ -49,7 +46,7 @@ def test_a_tree_of_files(folder, file, socket, kind, rings, queues):
             assert (seen["sectors"], seen["queues"], seen["serial"], seen["ro"]) == (
                 str(DISK_BYTES // SECTOR), str(queues), "of-the-test", "0")
             assert int(seen["discard"]) > 0 and int(seen["zeroes"]) > 0
-            assert_features(seen, kind, rings, queues)
+            assert_features(seen["features"], rings, queues)
             assert_tree(vm.result("tree"))
             assert_verified(vm.result("verify"))
         back.end()
@@ -123,9 +120,9 @@ def test_killed_and_started_again(folder, file, socket, kind, rings, queues, rou
     try:
         with guest(folder, device, steps=("tree",), lifetime=120 + 10 * rounds) as vm:
             assert_tree(vm.result("tree"))
-            mark = vm.begin_running("verify", seconds=3 + 2 * rounds)
+            mark = vm.begin_running("verify", seconds=2 + rounds)
             for _ in range(rounds):
-                time.sleep(1)
+                time.sleep(0.5)
                 back.kill()
                 back = Disk(kind, socket, file, folder=folder, num_queues=queues)
             assert_verified(vm.result("verify", 120, mark))

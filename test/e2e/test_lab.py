@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The tools the end-to-end tests stand on: would they notice, and do they clean up?"""
 
+import signal
 import subprocess
 import sys
 import time
@@ -57,6 +58,19 @@ def test_a_process_that_ignores_every_wish_is_killed(folder):
         process.wait_for("ready")
         process.stop(timeout=0.3)
         assert not process.is_alive() and not _exists(process.pid)
+
+
+def test_a_signal_that_only_tells_something_ends_nothing(folder):
+    """timeout(1), the watchdog, would die of SIGUSR1, and kill the command 5 s after SIGHUP."""
+    talkative = ["sh", "-c", "trap 'echo told' USR1 HUP; echo ready; while :; do sleep 0.1; done"]
+    with Process(talkative, folder / "log", stdin="null") as process:
+        process.wait_for("ready")
+        for number in (signal.SIGUSR1, signal.SIGHUP):
+            seen = process.mark()
+            process.signal(number)
+            process.wait_for("told", offset=seen)
+        time.sleep(5.5)
+        assert process.is_alive() and _exists(process.pid)
 
 
 def test_a_process_ends_with_the_interpreter(folder):

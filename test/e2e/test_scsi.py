@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""vhostx-scsi under a real kernel: Linux's virtio_scsi and sd in QEMU 10 guests, SeaBIOS before them."""
-
-import os
-import signal
+"""What is SCSI's own about vhostx-scsi under a real kernel; test_disks.py has what all disks do."""
 
 import pytest
 
@@ -19,22 +16,11 @@ def image():
     need_disk_guest()
 
 
-@pytest.fixture
-def files(folder):
-    """One disk."""
-    return [disk.sparse_file(folder / "first.img", DISK_BYTES)]
-
-
-@pytest.fixture
-def socket(folder):
-    return folder / "scsi.sock"
-
-
-@pytest.mark.parametrize("queues", [1, 4])
-@pytest.mark.parametrize("rings", RINGS)
-def test_a_tree_of_files(folder, files, socket, rings, queues):
+@pytest.mark.parametrize("rings, queues", [("split", 1), ("packed", 4)])
+def test_a_tree_of_files(folder, rings, queues):
     """On one of two disks: Linux looks at both at once, and calls sda the one that answers first."""
-    files.append(disk.sparse_file(folder / "second.img", DISK_BYTES))
+    files = [disk.sparse_file(folder / name, DISK_BYTES) for name in ("first.img", "second.img")]
+    socket = folder / "scsi.sock"
     with Disk("scsi", socket, *files, folder=folder, num_queues=queues, serial="of-the-test") as back:
         device = Device(socket, "scsi", queues=queues, props=RINGS[rings])
         with guest(folder, device, steps=("disk", "tree", "verify"), options={"seconds": 3}) as vm:
@@ -49,43 +35,3 @@ def test_a_tree_of_files(folder, files, socket, rings, queues):
             assert_tree(vm.result("tree"))
             assert_verified(vm.result("verify"))
         back.end()
-
-
-def test_read_only(folder, files, socket):
-    with Disk("scsi", socket, *files, folder=folder) as back:
-        with guest(folder, Device(socket, "scsi"), steps=("tree",)) as vm:
-            assert_tree(vm.result("tree"))
-        back.end()
-    before = files[0].read_bytes()
-    with Disk("scsi", socket, *files, folder=folder, read_only=True) as back:
-        with guest(folder, Device(socket, "scsi"), steps=("disk", "compare", "readonly")) as vm:
-            assert vm.result("disk")["ro"] == "1"
-            assert_tree(vm.result("compare"))
-            seen = vm.result("readonly")
-            assert (seen["open"], seen["write"]) != ("none", "none") and seen["same"] == "yes", seen
-        back.end()
-    assert files[0].read_bytes() == before
-
-
-def test_space_is_given_back(folder, files, socket):
-    files[0].write_bytes(b"\xff" * DISK_BYTES)
-    before = files[0].stat().st_blocks
-    with Disk("scsi", socket, *files, folder=folder):
-        with guest(folder, Device(socket, "scsi"), steps=("discard",)) as vm:
-            seen = vm.result("discard")
-            assert (seen["zeroes"], seen["neighbours"]) == ("yes", "intact")
-    assert files[0].stat().st_blocks < before and files[0].stat().st_size == DISK_BYTES
-
-
-def test_grown_while_it_runs(folder, files, socket):
-    """The kernel hears of it through the event ring: nobody in the guest asks."""
-    with Disk("scsi", socket, *files, folder=folder) as back:
-        with guest(folder, Device(socket, "scsi"), steps=("tree",)) as vm:
-            assert_tree(vm.result("tree"))
-            os.truncate(files[0], 2 * DISK_BYTES)
-            back.signal(signal.SIGHUP)
-            wanted = 2 * DISK_BYTES // SECTOR
-            assert vm.do("resize", sectors=wanted)["sectors"] == str(wanted)
-            grown = vm.do("grow")
-            assert_tree(grown)
-            assert int(grown["blocks"]) * 4096 > 1.9 * DISK_BYTES

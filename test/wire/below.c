@@ -1,37 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * below.c - what is below a disk, made to fail: loaded before liburing and libc (LD_PRELOAD).
- *
- * $BELOW names a file that the test shares with us, in which it turns faults on and off while the
- * program runs, and we count. Through io_uring or call by call, whichever the program uses.
+ * below.c - see below.h. Through io_uring or call by call, whichever is used.
  *
  * Knows:   what app/disk/io.c calls.
  * Trusts:  the test.
  * Runs on: the threads of the program.
  */
+#include "below.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
-#include <stdatomic.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* As test/wire/disk.py has it. */
-struct below {
-	_Atomic uint32_t no_ring;	/* io_uring is forbidden */
-	_Atomic uint32_t hold;		/* nothing reaches the kernel meanwhile */
-	_Atomic uint32_t fail;		/* everything fails */
-	_Atomic uint32_t part;		/* transfers do so many bytes at most; 0: all */
-	_Atomic uint32_t nr_durable;	/* writes that were durable by themselves, so far */
-	_Atomic uint32_t nr_flushes;
-	_Atomic uint32_t nr_transfers;
-};
-
-static struct below *below;
+static struct below own;
+struct below *below = &own;
 
 __attribute__((constructor)) static void
 share(void)
@@ -39,6 +26,8 @@ share(void)
 	const char *path = getenv("BELOW");
 	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
 
+	if (!path)
+		return;
 	if (fd < 0)
 		abort();
 	below = mmap(NULL, sizeof(*below), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

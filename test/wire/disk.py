@@ -322,12 +322,10 @@ class BlkDriver(Driver):
         self.stored: set[tuple[int, int]] = set()  # pieces with guards
         self.out: list[dict[int, Asked]] = [{} for _ in self.rings]
 
-    def begin(self, features: int = bits(F_FLUSH, F_CONFIG_WCE), protocol: int = PROTOCOL, inflight=None) -> "BlkDriver":
-        """All of a start; `inflight`: a message and its descriptor."""
+    def begin(self, features: int = bits(F_FLUSH, F_CONFIG_WCE), protocol: int = PROTOCOL) -> "BlkDriver":
+        """All of a start."""
         self.negotiate(self.features | features, protocol)
         self.share_memory()
-        if inflight:
-            self.front.do(Request.SET_INFLIGHT_FD, inflight[0], [inflight[1]])
         for ring in self.rings:
             self.set_up_ring(ring.index, self.base)
         self.enable()

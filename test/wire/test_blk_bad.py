@@ -92,7 +92,8 @@ REFUSED = {
 
 def refused(disk, sent: list[bytes], room: int, indirect: bool) -> int:
     """The status; nothing else is written to the guest, whose bytes it had room for."""
-    pieces = disk.pieces(b"".join(sent), room + 1, cut=[len(one) for one in sent if one], answer_cut=[room] * bool(room))
+    cut = [len(one) for one in sent if one]
+    pieces = disk.pieces(b"".join(sent), room + 1, cut, [room] * bool(room))
     asked = disk.post(pieces, indirect=indirect)
     disk.kick()
     status = disk.wait(asked)

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from disk import BLK, IN, KINDS, OK, PROTOCOL, SECTOR, UNTOUCHED, Below, BlkDriver, BlkProgram, blk, guest, part, some_bytes
+from disk import BLK, IN, KINDS, OK, OUT, PROTOCOL, SECTOR, UNTOUCHED, Below, BlkDriver, BlkProgram, blk, guest
+from disk import part, some_bytes
 from frontend import REPLY_SECONDS, FrontEnd, Request, inflight, state
 from programs import wait_for
 
-LIKE_NOBODY = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+NO_OVERRIDE = "-dac_override,-dac_read_search"
+LIKE_NOBODY = ["setpriv", f"--bounding-set={NO_OVERRIDE}", f"--inh-caps={NO_OVERRIDE}"]
 
 
 def run(*words, prefix=(), **options) -> subprocess.CompletedProcess:
@@ -85,9 +87,10 @@ def test_image_of_somebody_else(folder, image):
     prefix = LIKE_NOBODY if os.geteuid() == 0 else []
     where = ["--socket-path", folder / "disk.sock", "--blk-file", image]
     image.chmod(0o400)
-    refused(run(*where, prefix=prefix), 1, f"{image}: Permission denied; run as a user who may write it, or add --read-only")
+    said = f"{image}: Permission denied; run as a user who may"
+    refused(run(*where, prefix=prefix), 1, f"{said} write it, or add --read-only")
     image.chmod(0)
-    refused(run(*where, "--read-only", prefix=prefix), 1, f"{image}: Permission denied; run as a user who may read it")
+    refused(run(*where, "--read-only", prefix=prefix), 1, f"{said} read it")
     assert os.listdir(folder) == ["image"]
 
 
@@ -258,10 +261,10 @@ def test_end_while_requests_run(folder, image, ring_kind, sig):
     prog = BlkProgram(folder, "--blk-file", image)
     try:
         with guest(prog, ring_kind) as driver:
-            asked = [driver.ask(1, 8 * number, os.urandom(4096)) for number in range(80)]
+            asked = [driver.ask(OUT, 8 * number, os.urandom(4096)) for number in range(80)]
             since = time.monotonic()
             assert prog.end(sig) == 0, prog.said()
-            assert time.monotonic() - since < 1
+            assert time.monotonic() - since < 2  # a second, and what a busy machine adds
             driver.look()
             for number, one in enumerate(asked):
                 data = driver.bytes_at(one.pieces[1][0], 4096)
@@ -340,7 +343,7 @@ def test_killed(folder, image, ring_kind, no_ring):
         driver.set_status()
         driver.write(0, b"\x11" * SECTOR)
         below["hold"] = 1
-        held = [driver.ask(1, number + 10, bytes([number]) * SECTOR) for number in range(20)]
+        held = [driver.ask(OUT, number + 10, bytes([number]) * SECTOR) for number in range(20)]
         held += [driver.ask(IN, number + 100, room=SECTOR) for number in range(20)]
         time.sleep(0.05)  # taken, if it runs at all
         first.process.send_signal(signal.SIGSTOP)
@@ -384,7 +387,7 @@ def test_killed_again_and_again(folder, image, kind):
                 notes = tracked(driver)
             connect_again(driver, prog.socket, notes)
             for turn in range(12):
-                asked.append(driver.ask(1, len(asked), bytes([number, turn]) * 256))
+                asked.append(driver.ask(OUT, len(asked), bytes([number, turn]) * 256))
             time.sleep(0.003 * number)
             if number == 5:
                 driver.wait(*asked)
