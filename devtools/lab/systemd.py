@@ -2,7 +2,7 @@
 """A systemd of one's own, in namespaces, with the units of an installation and no others.
 
 It and its services see this machine's files, with the installation laid over them; what they write to /etc, /run,
-/usr/local and /var/lib is nowhere else and goes with them.
+/usr/local, /var/cache and /var/lib is nowhere else and goes with them.
 """
 
 import os
@@ -17,7 +17,7 @@ PROGRAM = Path("/lib/systemd/systemd")
 _START_SECONDS = 20
 _TARGETS = ("basic", "sysinit", "sockets", "shutdown", "idle")
 _NAMESPACES = ("--mount", "--pid", "--ipc", "--uts", "--cgroup")
-_PLACES = ("etc", "usr/local", "var/lib")
+_PLACES = ("etc", "usr/local", "var/cache", "var/lib")
 
 # The loader finds an installation's libraries by its cache.
 _SET_UP = """
