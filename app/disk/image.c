@@ -11,10 +11,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "say.h"
@@ -89,6 +91,7 @@ static int
 judge_kind(struct image *image)
 {
 	unsigned int physical = SECTOR_SIZE;
+	struct statfs fs;
 	struct stat st;
 
 	if (fstat(image->fd, &st) < 0)
@@ -98,6 +101,8 @@ judge_kind(struct image *image)
 		return -EINVAL;
 	}
 	image->is_block_device = S_ISBLK(st.st_mode);
+	image->is_in_memory = S_ISREG(st.st_mode) && fstatfs(image->fd, &fs) == 0 &&
+			      fs.f_type == TMPFS_MAGIC;
 	image->block_size = (uint32_t)st.st_blksize;
 	if (image->is_block_device && ioctl(image->fd, BLKPBSZGET, &physical) == 0)
 		image->block_size = physical;

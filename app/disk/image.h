@@ -24,6 +24,7 @@ struct image {
 	uint32_t block_size;	/* what is written at a time below, at least a sector */
 	bool is_read_only;
 	bool is_block_device;
+	bool is_in_memory;	/* a file, but of a file system without a disk: tmpfs */
 };
 
 /* Open the file or block device. -errno, after a sentence on stderr that says what to do. */

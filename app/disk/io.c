@@ -21,6 +21,7 @@
 #include "image.h"
 #include "say.h"
 
+#define MANY_BYTES	(64u << 10)
 #define ZEROES_LEN (64u << 10)	/* written at a time where the file cannot be told to have them */
 
 struct io_engine {
@@ -234,6 +235,20 @@ do_with_calls(struct io *io)
 	finish(io, result);
 }
 
+/*
+ * Copying to or from the page cache, where io_uring has a thread of the kernel's do it: to call is
+ * faster, but for small pieces in memory (doc/performance.md). What waits for a disk is not here.
+ */
+static bool
+is_better_called(const struct io *io)
+{
+	const struct image *image = io->image;
+
+	if (image->is_in_memory)
+		return is_transfer(io) && io->len >= MANY_BYTES;
+	return io->kind == IO_WRITE && !io->is_durable && !image->is_block_device;
+}
+
 /* ---- io_uring ------------------------------------------------------------------------------- */
 
 static void
@@ -380,7 +395,7 @@ disk_io_start(struct io_engine *engine, struct io *io)
 		io->done(io, 0);
 	} else if (io->image->memory) {
 		do_in_memory(io);
-	} else if (!engine->has_ring) {
+	} else if (!engine->has_ring || is_better_called(io)) {
 		do_with_calls(io);
 	} else {
 		engine->nr_running++;

@@ -2,9 +2,9 @@
 /*
  * io.h - asynchronous work on an image: a queue's thread starts it, goes on, and is told later.
  *
- * Files go through io_uring, or where the kernel forbids that, one call after the other; memory is
- * copied at once. An operation is complete or it has failed: what the kernel did by halves is gone
- * on with inside.
+ * Files go through io_uring, or one call after the other where that is faster, or io_uring is
+ * forbidden; memory is copied at once. An operation is complete or it has failed: what the kernel
+ * did by halves is gone on with inside.
  *
  * Knows:   images and io_uring. Not what the bytes are for.
  * Trusts:  its caller for sectors inside the image; not the file to be as long as it was, nor the
