@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
+# Helpers of test/wire name programs when they are loaded, which is before pytest_configure().
+os.environ.setdefault("VHOSTX_BUILD", str(REPO / "build"))
 DEFAULT_SECONDS = 300
 SOAK_PATIENCE = 10
 

@@ -60,7 +60,7 @@ def test_sanitizers(build_dir, tmp_path):
     reports = tmp_path / "report"
     try:
         run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--build={folder}",
-             "test/test_unit.py", "test/wire"], BUILD_SECONDS,
+             "test/test_unit.py", "test/wire"], BUILD_SECONDS, VHOSTX_BUILD=str(folder),
             ASAN_OPTIONS=f"log_path={reports}:detect_leaks=1",
             UBSAN_OPTIONS=f"log_path={reports}:halt_on_error=1:print_stacktrace=1")
     finally:

@@ -16,7 +16,7 @@
 int
 main(int argc, char **argv)
 {
-	struct bench_options o;
+	static struct bench_options o;	/* whose words stay to the end */
 	int used = bench_parse(argc, argv, &o), rc;
 
 	if (used < 0) {

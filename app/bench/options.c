@@ -329,8 +329,10 @@ bench_parse(int argc, char **argv, struct bench_options *o)
 		/* Lists are cut up; the report tells the words as they were. */
 		if (optarg && !(optarg = strdup(optarg)))
 			return -1;
-		if (take_word(o, c))
+		if (take_word(o, c)) {
+			free(optarg);
 			return -1;
+		}
 	}
 	if (optind < argc && strcmp(argv[optind - 1], "--") != 0) {
 		fprintf(stderr, "\"%s\" is not an option; EAL's options go behind --\n",
