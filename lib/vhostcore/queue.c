@@ -109,16 +109,23 @@ vhc_queue_wake(struct vhc_queue *q)
 		epoll_ctl(q->poll_fd, EPOLL_CTL_MOD, q->wake_fd, &event);
 }
 
+/* The kicks so far, for who looks at the ring after this, or will when it starts. */
+static void
+forget_kicks(struct vhc_queue *q)
+{
+	struct epoll_event edges[2];	/* kick_fd and wake_fd, no others */
+
+	if (q->wants_kicks && q->poll_fd >= 0)
+		epoll_wait(q->poll_fd, edges, VHC_ARRAY_LEN(edges), 0);
+}
+
 /* With the gate closed, or inside it. True: work is there already. */
 static bool
 apply_kicks(struct vhc_queue *q)
 {
-	struct epoll_event edges[2];	/* kick_fd and wake_fd, no others */
 	bool has_work;
 
-	/* Forget the kicks so far: what they were for is there to be seen below. */
-	if (q->wants_kicks && q->poll_fd >= 0)
-		epoll_wait(q->poll_fd, edges, VHC_ARRAY_LEN(edges), 0);
+	forget_kicks(q);
 	has_work = (q->ring.is_raw ? vhc_raw_kicks : ring_kicks)(&q->ring, q->wants_kicks);
 	if (!q->ring.is_raw)
 		vhc_queue_log_event(q);
@@ -447,19 +454,21 @@ vhc_queue_resume(struct vhc_queue *q)
 	vhc_loop_unlock(q->dev->loop);
 }
 
-/* The start applies the wish. It may come any moment: note it with the lock. */
+/*
+ * While the ring is stopped the wish is remembered and applied when it starts. That needs the lock:
+ * otherwise the ring could start between our look at the gate and our note.
+ */
 static bool
 want_kicks_stopped(struct vhc_queue *q, bool on)
 {
-	struct epoll_event edges[2];
-	bool has_work, is_running;
+	bool has_work = false;
 
 	vhc_queue_pause(q);
 	q->wants_kicks = on;
-	is_running = q->running && !q->is_control;
-	if (on && !is_running && q->poll_fd >= 0)	/* the start looks for what they were for */
-		epoll_wait(q->poll_fd, edges, VHC_ARRAY_LEN(edges), 0);
-	has_work = is_running && apply_kicks(q);
+	if (q->running && !q->is_control)
+		has_work = apply_kicks(q);
+	else
+		forget_kicks(q);
 	vhc_queue_resume(q);
 	return has_work;
 }
