@@ -18,14 +18,12 @@
 #define BLK_SEGMENTS_MAX	126u	/* with header and status: the usual ring of 128 */
 #define BLK_DISCARD_SECTORS_MAX	((2u << 30) >> SECTOR_SHIFT)
 #define BLK_ZEROES_SECTORS_MAX	((64u << 20) >> SECTOR_SHIFT)
-#define BLK_QUEUES_MAX		128
 
 struct blk {
 	struct image *image;
 	struct vhc_device *dev;
-	struct worker *workers[BLK_QUEUES_MAX];
+	struct workers workers;
 	uint16_t nr_queues;
-	uint16_t nr_workers;
 	unsigned int poll_us;
 	char serial[VIRTIO_BLK_ID_BYTES];	/* no final NUL if it is that long */
 
@@ -34,8 +32,7 @@ struct blk {
 	atomic_bool is_write_through;	/* what follows from both, for the workers */
 };
 
-/* Bytes of memory a worker needs for a request, and what to do with one. */
-extern const size_t blk_request_size;
+/* On a worker: what to do with a request. */
 void blk_serve(struct request *request);
 
 #endif

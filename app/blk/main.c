@@ -82,9 +82,7 @@ on_config_get(struct vhc_device *dev, uint8_t *bytes, uint32_t offset, uint32_t 
 
 	(void)dev;
 	fill_config(arg, &config);
-	if (offset < sizeof(config))
-		memcpy(bytes, (const uint8_t *)&config + offset,
-		       len < sizeof(config) - offset ? len : sizeof(config) - offset);
+	disk_config_copy(bytes, offset, len, &config, sizeof(config));
 	return 0;
 }
 
@@ -112,21 +110,11 @@ static const struct vhc_device_ops ops = {
 
 /* ---- what the program asks and tells -------------------------------------------------------- */
 
-static const char *
-default_serial(const struct image *image)
-{
-	const char *slash = image->path ? strrchr(image->path, '/') : NULL;
-
-	if (!image->path)
-		return "memory";
-	return slash ? slash + 1 : image->path;
-}
-
 static void *
 create(const struct program_opts *opts, struct image *images, unsigned int nr_images)
 {
 	struct blk *blk = calloc(1, sizeof(*blk));
-	const char *serial = opts->serial ? opts->serial : default_serial(&images[0]);
+	const char *serial = opts->serial ? opts->serial : disk_image_name(&images[0]);
 
 	(void)nr_images;
 	if (!blk) {
@@ -162,21 +150,13 @@ start(void *state, struct vhc_device *dev)
 	struct blk *blk = state;
 
 	blk->dev = dev;
-	for (uint16_t i = 0; i < blk->nr_queues; i++) {
-		int rc = disk_worker_start(&(struct worker_opts){
-			.queue = vhc_device_queue(dev, i),
-			.request_size = blk_request_size,
-			.serve = blk_serve,
-			.device = blk,
-			.depth = DEPTH,
-			.poll_us = blk->poll_us,
-		}, &blk->workers[i]);
-
-		if (rc)
-			return rc;
-		blk->nr_workers++;
-	}
-	return 0;
+	return disk_workers_start(&blk->workers, (struct worker_opts){
+		.request_size = sizeof(struct request),
+		.serve = blk_serve,
+		.device = blk,
+		.depth = DEPTH,
+		.poll_us = blk->poll_us,
+	}, dev, 0, blk->nr_queues);
 }
 
 /* A driver that is not there, or does not listen, reads the size when it starts. */
@@ -195,10 +175,7 @@ stop(void *state)
 {
 	struct blk *blk = state;
 
-	for (uint16_t i = 0; i < blk->nr_workers; i++)
-		disk_worker_end(blk->workers[i]);
-	while (blk->nr_workers)
-		disk_worker_stop(blk->workers[--blk->nr_workers]);
+	disk_workers_stop(&blk->workers);
 }
 
 static const char usage[] =

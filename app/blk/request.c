@@ -7,14 +7,11 @@
  * Runs on: the worker's thread.
  */
 #include <endian.h>
-#include <stddef.h>
 
 #include "blk.h"
 
 #define HDR_LEN		((uint32_t)sizeof(struct virtio_blk_outhdr))
 #define STATUS_LEN	1u
-
-const size_t blk_request_size = sizeof(struct request);
 
 /* The status is the last byte there is room for, wherever that lies. */
 static void

@@ -179,3 +179,13 @@ disk_image_close(struct image *image)
 	image->memory = NULL;
 	image->fd = -1;
 }
+
+const char *
+disk_image_name(const struct image *image)
+{
+	const char *slash = image->path ? strrchr(image->path, '/') : NULL;
+
+	if (!image->path)
+		return "memory";
+	return slash ? slash + 1 : image->path;
+}

@@ -41,6 +41,9 @@ bool disk_image_look_again(struct image *image);
 
 void disk_image_close(struct image *image);
 
+/* What to call it where nothing was said: the file's name, without its folder. */
+const char *disk_image_name(const struct image *image);
+
 /* Whether all of it is inside: whoever does I/O asks first. */
 static inline bool
 disk_image_has(struct image *image, uint64_t sector, uint64_t nr_sectors)

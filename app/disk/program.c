@@ -20,9 +20,8 @@
 #include <unistd.h>
 
 #include "say.h"
-#include "vhostcore_features.h"
+#include "worker.h"
 
-#define QUEUES_MAX	128
 #define POLL_US_DEFAULT	50
 #define POLL_US_MAX	1000000
 #define EXIT_USAGE	2
@@ -110,7 +109,7 @@ take_number(struct run *run, int option, const char *text)
 	unsigned long number;
 
 	if (option == 'q') {
-		if (!parse_number(text, QUEUES_MAX, &number) || !number)
+		if (!parse_number(text, DISK_WORKERS_MAX, &number) || !number)
 			return refuse("--num-queues must be 1 to 128", text);
 		run->opts.nr_queues = (uint16_t)number;
 	} else if (option == 'p') {
@@ -338,6 +337,14 @@ serve_signals(struct run *run)
 			return;
 		look_at_images(run);
 	}
+}
+
+void
+disk_config_copy(uint8_t *bytes, uint32_t offset, uint32_t len, const void *config, size_t size)
+{
+	if (offset < size)
+		memcpy(bytes, (const uint8_t *)config + offset,
+		       len < size - offset ? len : size - offset);
 }
 
 int

@@ -51,6 +51,10 @@ struct program {
 	void (*destroy)(void *state);
 };
 
+/* Of a configuration space what was asked for (vhc_device_ops.config_get); zeros follow it. */
+void disk_config_copy(uint8_t *bytes, uint32_t offset, uint32_t len, const void *config,
+		      size_t size);
+
 /* The whole main(): returns its exit code. */
 int disk_program_main(const struct program *program, int argc, char **argv);
 

@@ -329,8 +329,10 @@ disk_worker_start(const struct worker_opts *opts, struct worker **out)
 	struct worker *worker = calloc(1, sizeof(*worker));
 	int rc;
 
-	if (!worker)
+	if (!worker) {
+		disk_say("no memory for a thread of a queue");
 		return -ENOMEM;
+	}
 	worker->opts = *opts;
 	worker->wake_fd = eventfd(0, EFD_CLOEXEC);
 	sem_init(&worker->is_set_up, 0, 0);
@@ -344,8 +346,8 @@ disk_worker_start(const struct worker_opts *opts, struct worker **out)
 	return 0;
 }
 
-void
-disk_worker_end(struct worker *worker)
+static void
+ask_to_end(struct worker *worker)
 {
 	atomic_store(&worker->is_ending, true);
 	eventfd_write(worker->wake_fd, 1);
@@ -354,9 +356,34 @@ disk_worker_end(struct worker *worker)
 void
 disk_worker_stop(struct worker *worker)
 {
-	disk_worker_end(worker);
+	ask_to_end(worker);
 	pthread_join(worker->thread, NULL);
 	worker_free(worker);
+}
+
+int
+disk_workers_start(struct workers *workers, struct worker_opts opts, struct vhc_device *dev,
+		   uint16_t first, uint16_t nr)
+{
+	int rc = 0;
+
+	while (rc == 0 && workers->nr < nr) {
+		opts.queue = vhc_device_queue(dev, (uint16_t)(first + workers->nr));
+		rc = disk_worker_start(&opts, &workers->all[workers->nr]);
+		if (rc == 0)
+			workers->nr++;
+	}
+	return rc;
+}
+
+/* All are asked before the first is waited for: the kernel takes its time to close an engine. */
+void
+disk_workers_stop(struct workers *workers)
+{
+	for (uint16_t i = 0; i < workers->nr; i++)
+		ask_to_end(workers->all[i]);
+	while (workers->nr)
+		disk_worker_stop(workers->all[--workers->nr]);
 }
 
 uint32_t

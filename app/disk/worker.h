@@ -41,14 +41,25 @@ struct worker_opts {
 /* -errno, said on stderr. */
 int disk_worker_start(const struct worker_opts *opts, struct worker **worker);
 
-/*
- * Takes nothing more from now on. To be called of all before the first is waited for: the kernel
- * takes its time to close an engine.
- */
-void disk_worker_end(struct worker *worker);
-
-/* That, waits for what runs, gives it back; then the thread is gone. */
+/* Takes nothing more, waits for what runs, gives it back; then the thread is gone. */
 void disk_worker_stop(struct worker *worker);
+
+#define DISK_WORKERS_MAX 128
+
+/* One for each queue of requests. Starts zeroed. */
+struct workers {
+	struct worker *all[DISK_WORKERS_MAX];
+	uint16_t nr;
+};
+
+/*
+ * `nr` that differ in the queue only, which are rings `first` and following of the device. -errno,
+ * said on stderr: some may run, for disk_workers_stop().
+ */
+int disk_workers_start(struct workers *workers, struct worker_opts opts, struct vhc_device *dev,
+		       uint16_t first, uint16_t nr);
+
+void disk_workers_stop(struct workers *workers);
 
 void *disk_worker_device(struct worker *worker);
 

@@ -25,8 +25,8 @@
 static bool
 are_done(const struct scsi_device *device, const uint32_t *questions)
 {
-	for (uint16_t i = 0; i < device->nr_workers; i++)
-		if (!disk_worker_was_done(device->workers[i], questions[i]))
+	for (uint16_t i = 0; i < device->workers.nr; i++)
+		if (!disk_worker_was_done(device->workers.all[i], questions[i]))
 			return false;
 	return true;
 }
@@ -36,10 +36,10 @@ static bool
 wait_for_commands(struct scsi_device *device, unsigned int ms_max)
 {
 	const struct timespec a_moment = { .tv_nsec = 1000000 };
-	uint32_t questions[SCSI_QUEUES_MAX];
+	uint32_t questions[DISK_WORKERS_MAX];
 
-	for (uint16_t i = 0; i < device->nr_workers; i++)
-		questions[i] = disk_worker_ask_if_done(device->workers[i]);
+	for (uint16_t i = 0; i < device->workers.nr; i++)
+		questions[i] = disk_worker_ask_if_done(device->workers.all[i]);
 	for (unsigned int ms = 0; ms < ms_max; ms++) {
 		if (are_done(device, questions))
 			return true;

@@ -15,8 +15,6 @@
 #include "../disk/worker.h"
 #include "command.h"
 
-#define SCSI_QUEUES_MAX 128
-
 struct scsi_events;
 
 struct scsi_disk {
@@ -31,8 +29,7 @@ struct scsi_device {
 	uint16_t nr_queues;		/* for requests */
 	unsigned int poll_us;
 
-	struct worker *workers[SCSI_QUEUES_MAX];
-	uint16_t nr_workers;
+	struct workers workers;
 	struct worker *control;
 	struct scsi_events *events;
 	atomic_bool is_ending;		/* whoever waits for a worker gives up */

@@ -117,8 +117,10 @@ scsi_events_start(struct vhc_queue *queue, struct scsi_events **out)
 	struct scsi_events *events = calloc(1, sizeof(*events));
 	int rc;
 
-	if (!events)
+	if (!events) {
+		disk_say("no memory for a thread for events");
 		return -ENOMEM;
+	}
 	events->queue = queue;
 	events->wake_fd = eventfd(0, EFD_CLOEXEC);
 	rc = events->wake_fd < 0 ? -errno : start_thread(events);

@@ -47,9 +47,7 @@ on_config_get(struct vhc_device *dev, uint8_t *bytes, uint32_t offset, uint32_t 
 
 	(void)dev;
 	fill_config(arg, &config);
-	if (offset < sizeof(config))
-		memcpy(bytes, (const uint8_t *)&config + offset,
-		       len < sizeof(config) - offset ? len : sizeof(config) - offset);
+	disk_config_copy(bytes, offset, len, &config, sizeof(config));
 	return 0;
 }
 
@@ -82,11 +80,10 @@ static const struct vhc_device_ops ops = {
 static void
 name_disk(struct scsi_disk *disk, const char *wish, unsigned int number, unsigned int nr_disks)
 {
-	const char *path = disk->image->path, *slash = path ? strrchr(path, '/') : NULL;
 	int room = SCSI_SERIAL_MAX - (nr_disks > 1 ? 3 : 0);
 
 	if (!wish)
-		wish = !path ? "memory" : slash ? slash + 1 : path;
+		wish = disk_image_name(disk->image);
 	snprintf(disk->serial, sizeof(disk->serial), nr_disks > 1 ? "%.*s-%u" : "%.*s", room,
 		 wish, number);
 	for (char *at = disk->serial; *at; at++)
@@ -124,35 +121,18 @@ features(const void *state)
 	return VIRTIO_SCSI_F_HOTPLUG | VIRTIO_SCSI_F_CHANGE;
 }
 
-static int
-start_workers(struct scsi_device *device, struct vhc_device *dev)
-{
-	struct worker_opts opts = {
-		.request_size = scsi_request_size,
-		.serve = scsi_serve_request,
-		.device = device,
-		.depth = DEPTH,
-		.poll_us = device->poll_us,
-	};
-
-	for (uint16_t i = 0; i < device->nr_queues; i++) {
-		int rc;
-
-		opts.queue = vhc_device_queue(dev, (uint16_t)(VIRTIO_SCSI_RING_REQUEST + i));
-		rc = disk_worker_start(&opts, &device->workers[i]);
-		if (rc)
-			return rc;
-		device->nr_workers++;
-	}
-	return 0;
-}
-
 /* The worker of the control queue, which waits for the others, last. */
 static int
 start(void *state, struct vhc_device *dev)
 {
 	struct scsi_device *device = state;
-	int rc = start_workers(device, dev);
+	int rc = disk_workers_start(&device->workers, (struct worker_opts){
+		.request_size = scsi_request_size,
+		.serve = scsi_serve_request,
+		.device = device,
+		.depth = DEPTH,
+		.poll_us = device->poll_us,
+	}, dev, VIRTIO_SCSI_RING_REQUEST, device->nr_queues);
 
 	if (rc == 0)
 		rc = scsi_events_start(vhc_device_queue(dev, VIRTIO_SCSI_RING_EVENT),
@@ -192,10 +172,7 @@ stop(void *state)
 		disk_worker_stop(device->control);
 	if (device->events)
 		scsi_events_stop(device->events);
-	for (uint16_t i = 0; i < device->nr_workers; i++)
-		disk_worker_end(device->workers[i]);
-	while (device->nr_workers)
-		disk_worker_stop(device->workers[--device->nr_workers]);
+	disk_workers_stop(&device->workers);
 }
 
 static const char usage[] =
