@@ -194,14 +194,15 @@ class Guest(QemuGuest):
     props     of the virtio-net device: {"mrg_rxbuf": "off", "packed": "on"}
     more_nics further network devices: [(socket, props), ...]
     queues    queue pairs; the guest gets as many processors, since it uses one pair for each
+    more      more of QEMU's arguments
     """
 
     def __init__(self, name: str, socket: str | Path, *, folder: str | Path, number: int = 1,
                  steps: tuple[str, ...] = ("idle",), options: dict[str, object] | None = None,
                  qemu: str = DISTRIBUTION, accel: str | None = None, server: bool = False,
                  queues: int = 1, props: dict[str, object] | None = None,
-                 more_nics: list[tuple[str | Path, dict[str, object]]] = (), **keywords):
-        devices = []
+                 more_nics: list[tuple[str | Path, dict[str, object]]] = (), more: list[str] = (), **keywords):
+        devices = list(more)
         for nic, (path, its_props) in enumerate([(socket, props or {}), *more_nics]):
             devices += _nic_args(nic, number + nic, path, server, queues, always_props(qemu, accel) | its_props)
         super().__init__(name, devices, addresses(number, steps) | (options or {}), folder=folder,

@@ -216,6 +216,7 @@ chain_queue_fini(struct vhc_queue *q)
 const struct vhc_class vhc_chain_class = {
 	.name = "chains",
 	.queue_len = sizeof(struct chain_queue),
+	.marks_writes = true,
 	.features = chain_features,
 	.feature_name = chain_feature_name,
 	.queue_init = chain_queue_init,

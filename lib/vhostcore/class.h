@@ -56,6 +56,7 @@ struct vhc_class {
 	/* Rings 0...n-1 must run before the device does; 0: all that the front-end set up. */
 	uint16_t nr_vital_rings;
 	bool posts_at_start;	/* a driver that is up has made buffers available */
+	bool marks_writes;	/* what its queues write to the guest goes to the dirty log */
 
 	/* Virtio feature bits a device with so many data rings offers, transport bits aside. */
 	uint64_t (*features)(uint16_t nr_rings);
@@ -68,6 +69,12 @@ struct vhc_class {
 
 	/* Choose q->burst for what was negotiated. The gate is closed, the ring is ready. */
 	void (*queue_start)(struct vhc_queue *q, uint64_t features);
+
+	/*
+	 * What is written is logged from now on, or no longer (dirty_log_is_on()): choose q->burst
+	 * anew. The gate is closed. Not there: bursts ask each time.
+	 */
+	void (*queue_relog)(struct vhc_queue *q);
 
 	/*
 	 * The guest is here now: tell the network of this address, once. NULL: if that has not

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "device.h"
+#include "dirty.h"
 #include "ring/verbs.h"
 
 /* Room for the longest command: a table of 2,700 addresses. A longer one is refused. */
@@ -47,6 +48,18 @@ carry_out(struct vhc_device *dev, const struct chain *c, uint8_t *ack)
 	return fault;
 }
 
+static uint32_t
+write_answer(struct vhc_queue *q, struct chain_pos to, uint8_t ack)
+{
+	struct span at = chain_next(&to, sizeof(ack));
+
+	if (!at.len)
+		return 0;
+	*at.ptr = ack;
+	vhc_queue_log_host(q, at.ptr, sizeof(ack));
+	return sizeof(ack);
+}
+
 /* How many bytes were written into the chain. */
 static uint32_t
 answer(struct vhc_queue *q, const struct chain *c)
@@ -59,7 +72,7 @@ answer(struct vhc_queue *q, const struct chain *c)
 		vhc_ring_fault(&q->ring, fault);
 	log_debug(q->dev->name, "ring %u: a command of %u bytes: %s", q->index, c->read_len,
 		  ack ? "refused" : "done");
-	return chain_copy_in(&to, &ack, sizeof(ack));
+	return write_answer(q, to, ack);
 }
 
 /* False: there is no further command. */
@@ -67,6 +80,7 @@ static bool
 serve_one(struct vhc_queue *q)
 {
 	struct ring *r = &q->ring;
+	uint16_t from, nr;
 	enum take taken;
 	struct chain c;
 
@@ -76,14 +90,27 @@ serve_one(struct vhc_queue *q)
 	if (taken == TAKE_EMPTY)
 		return false;
 	ring_give(r, r->kind, c.id, taken == TAKE_OK ? answer(q, &c) : 0, c.nr_slots);
+	from = r->used.idx;
+	nr = r->nr_staged;
 	if (ring_publish(r, r->kind))
 		ring_call(r);
+	vhc_queue_log_entries(q, from, nr);
 	return true;
 }
 
 /* ---- when to look --------------------------------------------------------------------------- */
 
 static void look_later(struct vhc_queue *q, unsigned int ms);
+
+/* Whether there is work already. */
+static bool
+want_kicks(struct vhc_queue *q)
+{
+	bool has_work = ring_kicks(&q->ring, true);
+
+	vhc_queue_log_event(q);
+	return has_work;
+}
 
 static void
 serve(struct vhc_queue *q)
@@ -97,7 +124,7 @@ serve(struct vhc_queue *q)
 			look_later(q, NEXT_TURN_MS);
 			return;
 		}
-	} while (ring_kicks(&q->ring, true));
+	} while (want_kicks(q));
 	if (q->kick_fd < 0)
 		look_later(q, LOOK_MS);
 }

@@ -95,8 +95,8 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 	dev->nr_rings = opts->nr_rings + has_room_for_control(opts);
 	dev->offerable = vhc_class_features(opts->cls, opts->nr_rings) | opts->features_on;
 	dev->has_chains = !opts->cls && !opts->raw_rings && !opts->vdpa;
-	if (dev->has_chains)
-		dev->offerable |= BIT64(VHOST_F_LOG_ALL_BIT);	/* chains mark what they write */
+	if (dev->cls->marks_writes && !opts->raw_rings && !opts->vdpa)
+		dev->offerable |= BIT64(VHOST_F_LOG_ALL_BIT);
 	dev->offered = dev->offerable & ~opts->features_off;
 	dev->protocol_offered = DEVICE_PROTOCOL_FEATURES;
 	if (dev->offerable & BIT64(VHOST_F_LOG_ALL_BIT))

@@ -6,10 +6,11 @@
  * Trusts:  nothing of the addresses: what lies outside the log is ignored.
  * Runs on: any thread; the conclusions on the control thread, under the loop's lock.
  */
-#include "device.h"
+#include "dirty.h"
 
 #include <errno.h>
 
+#include "device.h"
 #include "vhostcore_memory.h"
 
 /* ---- conclusions ---------------------------------------------------------------------------- */
@@ -20,10 +21,28 @@ is_logging(const struct vhc_device *dev)
 	return dev->features & BIT64(VHOST_F_LOG_ALL_BIT);
 }
 
+/* What the front-end is told next is true of every burst that comes, and of none that was. */
+static void
+relog_queues(struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nr_rings; i++) {
+		struct vhc_queue *q = dev->queues[i];
+
+		vhc_queue_pause(q);
+		if (q->running && !q->is_control)
+			dev->cls->queue_relog(q);
+		vhc_queue_resume(q);
+	}
+}
+
 void
 vhc_device_update_log(struct vhc_device *dev)
 {
+	bool was_on = dirty_log_is_on(&dev->dirty);
+
 	vhc_dirty_log_set(&dev->dirty, is_logging(dev));
+	if (dev->cls->queue_relog && dirty_log_is_on(&dev->dirty) != was_on)
+		relog_queues(dev);
 }
 
 /* claim.log_guest is where a split ring's used part is; a packed one's event structure. */
@@ -92,6 +111,32 @@ vhc_device_log_host(struct vhc_device *dev, const struct map *map, const void *h
 	dirty_log_release(log);
 }
 
+VHC_API bool
+vhc_queue_is_logging(const struct vhc_queue *q)
+{
+	return dirty_log_is_on(&q->dev->dirty);
+}
+
+/* Once for all of them: to hold the log costs more than a mark. */
+VHC_API void
+vhc_queue_log_run(struct vhc_queue *q, const uint64_t *guest, const uint16_t *len, uint32_t more,
+		  uint16_t nr)
+{
+	struct dirty_map *log = dirty_log_hold(&q->dev->dirty);
+
+	if (!log)
+		return;
+	for (uint16_t i = 0; i < nr; i++)
+		vhc_dirty_log_mark(log, (gpa){ guest[i] }, more + len[i]);
+	dirty_log_release(log);
+}
+
+VHC_API void
+vhc_queue_log_host(struct vhc_queue *q, const void *host, uint64_t len)
+{
+	vhc_device_log_host(q->dev, q->ring.map, host, len);
+}
+
 /* [E] Where to is read after the stores, like whether at all. */
 static void
 log_at(struct vhc_queue *q, const uint64_t *at, uint64_t offset, uint64_t len)
@@ -111,6 +156,30 @@ void
 vhc_queue_log_used(struct vhc_queue *q, uint64_t offset, uint64_t len)
 {
 	log_at(q, &q->log_used_at, offset, len);
+}
+
+/* Entries [first, end) of the used part. */
+static void
+log_slots(struct vhc_queue *q, uint32_t first, uint32_t end)
+{
+	if (q->ring.kind == RING_PACKED)
+		vhc_queue_log_used(q, first * sizeof(struct virtq_packed_desc),
+				   (end - first) * sizeof(struct virtq_packed_desc));
+	else
+		vhc_queue_log_used(q, offsetof(struct virtq_used, ring[first]),
+				   (end - first) * sizeof(struct virtq_used_elem));
+}
+
+VHC_API void
+vhc_queue_log_entries(struct vhc_queue *q, uint16_t from, uint16_t nr)
+{
+	uint32_t size = q->ring.size, first = from % size, end = first + nr;
+
+	log_slots(q, first, end < size ? end : size);
+	if (end > size)
+		log_slots(q, 0, end - size);
+	if (q->ring.kind == RING_SPLIT)
+		vhc_queue_log_used(q, offsetof(struct virtq_used, idx), sizeof(le16));
 }
 
 void

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "device.h"
+#include "dirty.h"
 #include "ring/mediated.h"
 #include "vdpa.h"
 #include "vhostcore_features.h"
@@ -388,10 +389,7 @@ log_relayed(struct vhc_queue *q, uint16_t first)
 
 	if (first == end)
 		return;
-	for (uint16_t idx = first; idx != end; idx++)
-		vhc_queue_log_used(q, offsetof(struct virtq_used, ring[idx & (q->ring.size - 1)]),
-				   sizeof(struct virtq_used_elem));
-	vhc_queue_log_used(q, offsetof(struct virtq_used, idx), sizeof(le16));
+	vhc_queue_log_entries(q, first, (uint16_t)(end - first));
 }
 
 static int

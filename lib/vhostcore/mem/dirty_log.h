@@ -68,6 +68,13 @@ const struct dirty_map *vhc_dirty_log_map_of(const struct dirty_log *log);
 /* Mark the pages of [guest, guest + len). Every byte of the bitmap is changed in one access. */
 void vhc_dirty_log_mark(struct dirty_map *map, gpa guest, uint64_t len);
 
+/* Is anything logged just now? What is written with the gate open needs dirty_log_hold(). */
+static inline bool
+dirty_log_is_on(const struct dirty_log *log)
+{
+	return ld_acquire(&log->active) != NULL;
+}
+
 static inline void
 dirty_log_release(struct dirty_map *map)
 {

@@ -191,6 +191,15 @@ net_gso_to_guest(uint64_t features)
 	return gso;
 }
 
+static void
+net_queue_relog(struct vhc_queue *q)
+{
+	struct net_queue *nq = net_queue_of(q);
+
+	nq->logs = vhc_queue_is_logging(q);
+	net_choose_burst(nq);
+}
+
 /* 5.1.6.1: only a legacy device without MRG_RXBUF has the short header. */
 static void
 net_queue_start(struct vhc_queue *q, uint64_t features)
@@ -207,7 +216,7 @@ net_queue_start(struct vhc_queue *q, uint64_t features)
 	nq->csum = features & BIT64(csum_bit);
 	nq->gso = net_is_pull(q) ? net_gso_from_guest(features) : net_gso_to_guest(features);
 	nq->core.ring.driver_only_sends = net_is_pull(q);
-	net_choose_burst(nq);
+	net_queue_relog(q);
 }
 
 static void
@@ -222,10 +231,12 @@ static const struct vhc_class net_class = {
 	.state_len = sizeof(struct net_state),
 	.nr_vital_rings = 2,
 	.posts_at_start = true,
+	.marks_writes = true,
 	.features = net_features,
 	.feature_name = net_feature_name,
 	.queue_init = net_queue_init,
 	.queue_start = net_queue_start,
+	.queue_relog = net_queue_relog,
 	.announce = net_announce,
 	.control_ring = vhc_net_control_ring,
 	.command = vhc_net_command,

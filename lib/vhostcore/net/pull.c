@@ -22,6 +22,7 @@ struct pull_kind {
 	enum ring_kind ring;
 	uint32_t hdr_len;
 	bool csum;		/* CSUM negotiated: headers mean something */
+	bool logs;		/* what is written - used entries - is marked */
 };
 
 /* Packets in one descriptor each, proven; still in guest memory. */
@@ -105,7 +106,7 @@ pull_obey_word(struct net_queue *nq, uint64_t raw_word, const uint8_t *src, stru
 {
 	struct virtio_net_hdr hdr;
 
-	/* There is one burst for all legacy rings, whatever they negotiated. */
+	/* There is one burst for all legacy rings, and one for all that log. */
 	if (!nq->csum)
 		return true;
 	hdr = hdr_load_rest(raw_word, src);
@@ -348,22 +349,28 @@ pull_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct pull
 		nr_stored += mbufs[nr_stored] != NULL;
 		nr_left--;
 	}
-	net_publish(nq, k.ring);
+	net_publish(nq, k.ring, k.logs);
 	return nr_stored;
 }
 
-#define PULL_BURST(name, ring, hdr_len, csum) \
+#define PULL_BURST_OF(name, ring, hdr_len, csum, logs) \
 	static uint16_t name(struct vhc_queue *q, void **mbufs, uint16_t n) \
 	{ \
 		return pull_burst(q, (struct rte_mbuf **)mbufs, n, \
-				  (struct pull_kind){ ring, hdr_len, csum }); \
+				  (struct pull_kind){ ring, hdr_len, csum, logs }); \
 	}
+#define PULL_BURST(name, ring, hdr_len, csum) PULL_BURST_OF(name, ring, hdr_len, csum, false)
+/* While a guest is moved: one for each layout and header, whatever was negotiated. */
+#define PULL_BURST_LOGGED(name, ring, hdr_len) PULL_BURST_OF(name, ring, hdr_len, true, true)
 
 PULL_BURST(pull_split, RING_SPLIT, VIRTIO_NET_HDR_LEN, false)
 PULL_BURST(pull_split_csum, RING_SPLIT, VIRTIO_NET_HDR_LEN, true)
 PULL_BURST(pull_split_legacy, RING_SPLIT, VIRTIO_NET_HDR_LEN_LEGACY, true)
 PULL_BURST(pull_packed, RING_PACKED, VIRTIO_NET_HDR_LEN, false)
 PULL_BURST(pull_packed_csum, RING_PACKED, VIRTIO_NET_HDR_LEN, true)
+PULL_BURST_LOGGED(pull_split_logged, RING_SPLIT, VIRTIO_NET_HDR_LEN)
+PULL_BURST_LOGGED(pull_split_legacy_logged, RING_SPLIT, VIRTIO_NET_HDR_LEN_LEGACY)
+PULL_BURST_LOGGED(pull_packed_logged, RING_PACKED, VIRTIO_NET_HDR_LEN)
 
 static uint16_t
 pull_nowhere(struct vhc_queue *q, void **mbufs, uint16_t n)
@@ -374,6 +381,14 @@ pull_nowhere(struct vhc_queue *q, void **mbufs, uint16_t n)
 	return 0;
 }
 
+static vhc_burst_t
+pull_logged(const struct net_queue *nq)
+{
+	if (nq->core.ring.kind == RING_PACKED)
+		return pull_packed_logged;
+	return nq->hdr_len == VIRTIO_NET_HDR_LEN ? pull_split_logged : pull_split_legacy_logged;
+}
+
 vhc_burst_t NET_KERNEL_NAME(vhc_net_pull_burst)(const struct net_queue *nq);
 
 vhc_burst_t
@@ -381,6 +396,8 @@ NET_KERNEL_NAME(vhc_net_pull_burst)(const struct net_queue *nq)
 {
 	if (!nq->pool)
 		return pull_nowhere;
+	if (nq->logs)
+		return pull_logged(nq);
 	if (nq->core.ring.kind == RING_PACKED)
 		return nq->csum ? pull_packed_csum : pull_packed;
 	if (nq->hdr_len == VIRTIO_NET_HDR_LEN_LEGACY)

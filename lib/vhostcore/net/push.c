@@ -22,6 +22,7 @@ struct push_kind {
 	uint32_t hdr_len;
 	bool csum;		/* GUEST_CSUM negotiated: headers may say that a checksum is good */
 	bool keeps;		/* packets stay the caller's */
+	bool logs;		/* what is written is marked */
 };
 
 /* Packets of one segment, and for each a buffer of the guest, proven large enough. */
@@ -31,6 +32,7 @@ struct push_items {
 	uint16_t len[NET_RUN];		/* without the packet header */
 	uint8_t flags[NET_RUN];		/* of the packet header */
 	uint64_t used[NET_RUN];		/* to give them back */
+	uint64_t guest[NET_RUN];	/* where it lies in the guest, to be marked */
 	bool odd;	/* not all of them go back to one pool as they are */
 };
 
@@ -114,6 +116,8 @@ push_look(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs,
 		items->src[i] = (const uint8_t *)m->buf_addr + REARM_DATA_OFF(word);
 		items->dst[i] = dst;
 		items->len[i] = (uint16_t)len;
+		if (k.logs)
+			items->guest[i] = look.addr;
 		if (k.csum)
 			items->flags[i] = push_flags(nq->csum, m->ol_flags);
 		items->used[i] = ring_used(&w, k.ring, look.id, k.hdr_len + len);
@@ -159,6 +163,8 @@ push_run(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs, uint
 	if (nr == 0)
 		return 0;
 	push_copy(nq, k, &items, nr);
+	if (k.logs)
+		vhc_queue_log_run(&nq->core, items.guest, items.len, k.hdr_len, nr);
 	if (!k.keeps && vhc_likely(!items.odd))
 		pool_put(mbufs[0]->pool, mbufs, nr);
 	else if (!k.keeps)
@@ -234,11 +240,25 @@ push_add_filled(struct push_writer *w, const struct chain *c, uint32_t len)
 	};
 }
 
+/* What was just written to the start of a chain: marks made before that would not count. */
+static void
+push_mark_chain(struct net_queue *nq, const struct chain *c, uint32_t len)
+{
+	struct chain_pos pos = chain_writable(c);
+	struct span piece;
+
+	while (nq->logs && len && (piece = chain_next(&pos, len)).len) {
+		vhc_queue_log_host(&nq->core, piece.ptr, piece.len);
+		len -= (uint32_t)piece.len;
+	}
+}
+
 static void
 push_finish_chain(struct push_writer *w)
 {
 	if (!w->current)
 		return;
+	push_mark_chain(w->nq, w->current, w->in_current);
 	push_add_filled(w, w->current, w->in_current);
 	w->current = NULL;
 }
@@ -325,6 +345,7 @@ push_end_packet(struct push_writer *w)
 
 		chain_copy_out(&pos, before, sizeof(before));
 		chain_copy_in(&pos, &nr_buffers, sizeof(nr_buffers));
+		push_mark_chain(w->nq, &w->first, VIRTIO_NET_HDR_LEN);
 	}
 	w->nr_buffers = 0;
 }
@@ -476,21 +497,25 @@ push_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct push
 			rte_pktmbuf_free(mbufs[nr_done]);
 		nr_done++;
 	}
-	net_publish(nq, k.ring);
+	net_publish(nq, k.ring, k.logs);
 	if (vhc_unlikely(nr_done < n))
 		stats_add(&nq->stats.ring_full, 1);
 	return nr_done;
 }
 
-#define PUSH_BURST_OF(name, ring, hdr_len, csum, keeps) \
+#define PUSH_BURST_OF(name, ring, hdr_len, csum, keeps, logs) \
 	static uint16_t name(struct vhc_queue *q, void **mbufs, uint16_t n) \
 	{ \
 		return push_burst(q, (struct rte_mbuf **)mbufs, n, \
-				  (struct push_kind){ ring, hdr_len, csum, keeps }); \
+				  (struct push_kind){ ring, hdr_len, csum, keeps, logs }); \
 	}
 #define PUSH_BURST(name, ring, hdr_len, csum) \
-	PUSH_BURST_OF(name, ring, hdr_len, csum, false) \
-	PUSH_BURST_OF(name##_keep, ring, hdr_len, csum, true)
+	PUSH_BURST_OF(name, ring, hdr_len, csum, false, false) \
+	PUSH_BURST_OF(name##_keep, ring, hdr_len, csum, true, false)
+/* While a guest is moved: for each layout and header, whatever was negotiated. */
+#define PUSH_BURST_LOGGED(name, ring, hdr_len) \
+	PUSH_BURST_OF(name, ring, hdr_len, true, false, true) \
+	PUSH_BURST_OF(name##_keep, ring, hdr_len, true, true, true)
 
 PUSH_BURST(push_split, RING_SPLIT, VIRTIO_NET_HDR_LEN, false)
 PUSH_BURST(push_split_csum, RING_SPLIT, VIRTIO_NET_HDR_LEN, true)
@@ -498,14 +523,30 @@ PUSH_BURST(push_split_legacy, RING_SPLIT, VIRTIO_NET_HDR_LEN_LEGACY, true)
 PUSH_BURST(push_packed, RING_PACKED, VIRTIO_NET_HDR_LEN, false)
 PUSH_BURST(push_packed_csum, RING_PACKED, VIRTIO_NET_HDR_LEN, true)
 
+PUSH_BURST_LOGGED(push_split_logged, RING_SPLIT, VIRTIO_NET_HDR_LEN)
+PUSH_BURST_LOGGED(push_split_legacy_logged, RING_SPLIT, VIRTIO_NET_HDR_LEN_LEGACY)
+PUSH_BURST_LOGGED(push_packed_logged, RING_PACKED, VIRTIO_NET_HDR_LEN)
+
 /* Of the two with one name. */
 #define PUSH_CHOICE(nq, name) ((nq)->keeps ? name##_keep : name)
+
+static vhc_burst_t
+push_logged(const struct net_queue *nq)
+{
+	if (nq->core.ring.kind == RING_PACKED)
+		return PUSH_CHOICE(nq, push_packed_logged);
+	if (nq->hdr_len == VIRTIO_NET_HDR_LEN_LEGACY)
+		return PUSH_CHOICE(nq, push_split_legacy_logged);
+	return PUSH_CHOICE(nq, push_split_logged);
+}
 
 vhc_burst_t NET_KERNEL_NAME(vhc_net_push_burst)(const struct net_queue *nq);
 
 vhc_burst_t
 NET_KERNEL_NAME(vhc_net_push_burst)(const struct net_queue *nq)
 {
+	if (nq->logs)
+		return push_logged(nq);
 	if (nq->core.ring.kind == RING_PACKED)
 		return nq->csum ? PUSH_CHOICE(nq, push_packed_csum) : PUSH_CHOICE(nq, push_packed);
 	if (nq->hdr_len == VIRTIO_NET_HDR_LEN_LEGACY)
