@@ -11,7 +11,6 @@ from frontend import Feature, Protocol, Status, bits
 
 VITAL_RINGS = 2  # a network device is up when its first pair is
 PACKED_FRESH = 0x8000
-STAGES = ("listening", "connected", "features", "memory", "rings", "enabled", "running")
 
 
 @dataclass
@@ -121,18 +120,23 @@ class Model:
         told = self.rings[ring]
         return told.is_set_up() and told.enabled and self.regions is not None and self.driver_ready()
 
-    def stage(self) -> str | None:
-        """How far it has come; None where it depends on which obstacle was met first."""
+    def is_ready(self, ring: int) -> bool:
+        """As far as setting it up goes. What cannot be shows when the ring is to run, not earlier."""
+        told = self.rings[ring]
+        fails = self.wanted(ring) and self.obstacle(ring) and not told.running
+        return told.is_set_up() and not fails
+
+    def stage(self) -> str:
+        """How far it has come."""
+        ready = [self.is_ready(ring) for ring in range(self.nr_rings)]
         if not self.connected:
             return "listening"
         if self.features is None:
             return "connected"
         if self.regions is None:
             return "features"
-        if any(told.is_set_up() and self.obstacle(ring) for ring, told in enumerate(self.rings)):
-            return None
-        if not all(told.is_set_up() for told in self.rings[:VITAL_RINGS]):
-            return "rings" if any(told.is_set_up() for told in self.rings) else "memory"
+        if not all(ready[:VITAL_RINGS]):
+            return "rings" if any(ready) else "memory"
         if not all(told.enabled for told in self.rings[:VITAL_RINGS]):
             return "rings"
         return "running" if self.driver_ready() else "enabled"

@@ -39,6 +39,7 @@ class Verb:
     asks = False
     gate: int | None = None  # protocol feature it needs
     weight = 2
+    ack_share = 0.5  # how often an acknowledgement is asked for
 
     @classmethod
     def text(cls, *args) -> str:
@@ -515,4 +516,4 @@ def draw_step(draw: random.Random, model: Model, verbs, weights) -> Step:
         verb = draw.choices(verbs, weights)[0]
     if args is None:
         args = verb.draw(draw, ring, model)
-    return Step(verb, args, draw.random() < 0.5, draw.random() < 0.7)
+    return Step(verb, args, draw.random() < verb.ack_share, draw.random() < 0.7)

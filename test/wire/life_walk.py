@@ -11,6 +11,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+import life_hostile
 from backend import BackEnd
 from driver import BUFFERS_AT, DESC_F_WRITE, MEMORY_NAME, PACKED_FRESH, RING_SPACE, Memory, PackedRing, Ring
 from frontend import Feature, FrontEnd, Protocol, Request, bits, eventfd_count, make_eventfd
@@ -88,6 +89,7 @@ class World:
         self.halves: list[Half | None] = [None] * NR_RINGS
         self.calls = [-1] * NR_RINGS
         self.number = 1
+        self.nr_moved = 0
         self.mark = self.back.mark()
         self.is_synced = True
 
@@ -122,12 +124,15 @@ class World:
     def take(self, step: Step) -> None:
         self._prepare(step)
         special = {Connect: self._connect, Disconnect: self._disconnect, Packets: self._packets, Renew: self._renew}
+        is_bad = issubclass(step.verb, life_hostile.Bad)
         if step.verb in special:
             special[step.verb](*step.args)
+        elif is_bad:
+            self._say_bad(step)
         else:
             self._say(step)
         self.model.settle()
-        if step.is_checked or step.verb in special:
+        if step.is_checked or is_bad or step.verb in special:
             self.check()
 
     def _sync(self) -> None:
@@ -166,6 +171,11 @@ class World:
         else:
             front.send(verb.request, payload, fds)
             self.is_synced = False
+
+    def _say_bad(self, step: Step) -> None:
+        self._sync()
+        if life_hostile.say(self, step):
+            self._disconnect()
 
     def _connect(self, protocol: int | None) -> None:
         self.front = FrontEnd.connect(self.path)
@@ -240,6 +250,7 @@ class World:
             self._check_marks(half, told, wrote)
             self._check_call(ring)
         self.model.moved(ring, expected)
+        self.nr_moved += expected
 
     def _check_one(self, half, ring, entry, slot, sent, number) -> None:
         length = 0 if half.sends else HEADER + FRAME
@@ -292,7 +303,7 @@ class World:
 
     def _check_port(self) -> None:
         model, seen = self.model, self.back.port()
-        expected = {"stage": model.stage() or seen["stage"], "features": model.features or 0, "status": model.status,
+        expected = {"stage": model.stage(), "features": model.features or 0, "status": model.status,
                     "nr_regions": len(model.regions or ())}
         wrong = {key: (seen[key], value) for key, value in expected.items() if seen[key] != value}
         assert not wrong, f"the port: (it is, it should be) {wrong}: {seen['why']}"
@@ -338,6 +349,8 @@ def draw_history(seed: int, length: int, verbs=None, weights=None) -> list[Step]
             continue
         steps.append(step)
         step.verb.note(model, *step.args)
+        if issubclass(step.verb, life_hostile.Bad) and life_hostile.is_the_end(model, step):
+            model.disconnect()
         model.settle()
     return steps
 
