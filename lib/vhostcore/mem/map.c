@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "find.h"
+#include "guard.h"
 
 static int
 by_guest_address(const void *a, const void *b)
@@ -158,6 +159,15 @@ vhc_map_user_span(const struct map *map, uva user, uint64_t len)
 			};
 	}
 	return (struct span){ NULL, 0 };
+}
+
+const struct region *
+vhc_map_lost(const struct map *map)
+{
+	for (unsigned int i = 0; map && i < map->nr; i++)
+		if (vhc_guard_is_lost(map->slots[i].region->guard))
+			return map->slots[i].region;
+	return NULL;
 }
 
 bool
