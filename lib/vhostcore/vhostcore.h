@@ -9,9 +9,11 @@
  * may have one ring more, on which the driver sends commands; the library serves it.
  *
  * Contexts of execution
- *  - control thread: one a process, started with the first server. Every callback runs on it.
+ *  - control thread: one a process, more if servers ask for them (control_thread); from its first
+ *    server to its last. Every callback of a device runs on its server's.
  *  - application threads: may call every function below at any time unless said otherwise. Calls
- *    wait for the callback or message being handled; so do not hold a lock that a callback takes.
+ *    wait for the callback or message being handled; so do not hold a lock that a callback takes,
+ *    and call them in a callback for devices of its own control thread only.
  *  - polling threads: run the bursts of vhostcore_net.h, at most one thread a queue at a time.
  *
  * Errors are 0 or -errno; whatever is refused is also logged once, in words.
@@ -114,6 +116,7 @@ struct vhc_server_opts {
 	bool no_reconnect;	/**< client role: connect once, do not try again */
 	const struct vhc_device_ops *ops; /**< may be NULL; copied */
 	void *ops_arg;
+	uint16_t control_thread; /**< which one serves it, 0...15; servers of one number share it */
 };
 
 /**
