@@ -112,6 +112,11 @@ struct vhc_server_opts {
 	uint16_t nr_vital_rings;
 	/** The application works the rings itself (vhc_queue_memory()): no bursts, no chains. */
 	bool raw_rings;
+	/**
+	 * Offer INFLIGHT_SHMFD: what is taken is noted in a file that the front-end keeps, for who
+	 * comes after us. With a class; devices without one offer it always.
+	 */
+	bool inflight;
 	struct vhc_vdpa *vdpa;	/**< hardware that serves the rings: vhostcore_vdpa.h */
 	bool no_reconnect;	/**< client role: connect once, do not try again */
 	const struct vhc_device_ops *ops; /**< may be NULL; copied */
