@@ -16,6 +16,7 @@
 #include <ethdev_driver.h>
 #include <rte_log.h>
 
+#include "vhostcore_loop.h"
 #include "vhostcore_net.h"
 #include "vhostcore_notify.h"
 
@@ -33,6 +34,7 @@
 #define VHOSTX_PARAMS \
 	"iface=<path> queues=<1-128> client=<0|1> tso=<0|1> linear-buffer=<0|1> " \
 	"ext-buffer=<0|1> legacy-ol-flags=<0|1> notify=<inline|deferred> notify-us=<1-10000> " \
+	"control-thread=<0-15> " \
 	"iommu-support=<0> postcopy-support=<0>"
 
 extern int vhostx_logtype;
@@ -53,6 +55,7 @@ struct port_args {
 	bool has_legacy_flags;
 	bool notify_is_deferred;
 	uint16_t notify_us;	/* 0: inline */
+	uint16_t control_thread;
 };
 
 /* The part of a ring's counters that `struct rte_eth_stats` has room for. */
