@@ -77,6 +77,7 @@ struct vhc_device {
 	int done_fd;			/* pollers tell that what they had is back; -1: none do */
 	uint64_t done_watch;
 	uint64_t settle_timer;		/* runs for a while after `running` became true */
+	bool is_far_told;		/* that its queues are polled on another NUMA node */
 	enum vhc_stage stage;
 	char why[VHC_WHY_LEN];
 	char last_refusal[VHC_WHY_LEN];	/* what the front-end last got wrong, or "" */
