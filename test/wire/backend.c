@@ -5,7 +5,7 @@
  * Knows:   the public headers only. No EAL runs: packets come from one static mbuf that is never
  *          freed for good.
  * Trusts:  the test that started it; it ends when that one does (end of stdin) or after LIFETIME_S.
- * Runs on: the main thread; log lines and events come from the control thread, on stderr.
+ * Runs on: the main thread, and traffic.c; log lines and events come from the control thread, on stderr.
  *
  * usage: backend server|client|plain|vdpa:RINGS:PATH...
  *
@@ -14,6 +14,7 @@
  *
  * One line of JSON a question: "info PORT", "control PORT", "queue PORT RING",
  * "push PORT RING COUNT", "changed PORT WAIT", "notifier PORT RING SIZE", "quit".
+ * Packets without a pause, on one ring at a time: "traffic PORT RING", "seen", "quiet PORT RING".
  * Of the dirty log: "log PORT", "mark PORT ADDRESS LENGTH", "used PORT RING OFFSET LENGTH".
  * Of a vdpa port: "vdpa PORT", "stats PORT RING", "reset PORT RING", "fail PORT ERRNO".
  */
@@ -30,11 +31,13 @@
 #include "vhostcore_memory.h"
 #include "vhostcore_message.h"
 #include "vhostcore_net.h"
+#include "wire/traffic.h"
 
 #define PORTS_MAX	16
 #define LIFETIME_S	900
 #define FRAME_LEN	60
 #define PUSH_MAX	256
+#define TRAFFIC_BURST	32
 
 /* An MTU on which the callback waits for the front-end, which it must not. */
 #define MTU_THAT_WAITS	1234
@@ -222,6 +225,42 @@ print_push(struct vhc_queue *q, unsigned int count)
 	print_number("pushed", vhc_net_push(q, packets, (uint16_t)count));
 }
 
+static void
+start_traffic(struct vhc_queue *q)
+{
+	static struct rte_mbuf packet, *packets[TRAFFIC_BURST];
+	static uint8_t frame[FRAME_LEN];
+
+	memset(frame, 0x5a, sizeof(frame));
+	packet.buf_addr = frame;
+	packet.nb_segs = 1;
+	packet.data_len = packet.pkt_len = sizeof(frame);
+	for (unsigned int i = 0; i < TRAFFIC_BURST; i++)
+		packets[i] = &packet;
+	/* Not ours: this would free the packet. */
+	vhc_net_push_setup(q, &(struct vhc_net_push_conf){ .keep = true });
+	print_error_code(traffic_start(q, packets, TRAFFIC_BURST));
+}
+
+static void
+stop_traffic(struct vhc_queue *q)
+{
+	traffic_stop();
+	vhc_net_push_setup(q, &(struct vhc_net_push_conf){ .keep = false });
+}
+
+static void
+print_traffic(void)
+{
+	struct traffic_seen seen;
+
+	traffic_look(&seen);
+	print_number("thread", (uint64_t)seen.thread);
+	print_number("packets", seen.nr_packets);
+	print_number("bursts", seen.nr_bursts);
+	print_number("turned_away", seen.nr_turned_away);
+}
+
 /* ---- requests of ours ----------------------------------------------------------------------- */
 
 /* A page of ours for the guest to kick; `size` 0: no longer. */
@@ -337,6 +376,12 @@ answer(const char *line)
 		print_queue(q);
 	else if (!strcmp(verb, "push") && q)
 		print_push(q, count);
+	else if (!strcmp(verb, "traffic") && q)
+		start_traffic(q);
+	else if (!strcmp(verb, "seen"))
+		print_traffic();
+	else if (!strcmp(verb, "quiet") && q)
+		stop_traffic(q);
 	else if (!strcmp(verb, "changed") && dev)
 		print_error_code(vhc_device_config_changed(dev, ring));
 	else if (!strcmp(verb, "notifier") && dev)
