@@ -15,7 +15,7 @@ from pathlib import Path
 from driver import AVAIL_AT, Driver
 
 SHARE_KEPT = 0.95
-ATTEMPTS = 6
+ATTEMPTS = 10
 WINDOW_SECONDS = 0.02  # of the thread's own time
 
 
