@@ -17,8 +17,8 @@
  * A poller comes again within microseconds, but others may have its core just now. One that did not
  * come the last time may not poll at all, and is not waited for as long.
  */
-#define PATIENCE_NS	5000000
-#define PATIENCE_SLOW_NS 50000
+#define PATIENCE_NS	20000000
+#define PATIENCE_SLOW_NS 500000
 
 /* ---- the poller's side ---------------------------------------------------------------------- */
 

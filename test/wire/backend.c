@@ -14,7 +14,8 @@
  *
  * One line of JSON a question: "info PORT", "control PORT", "queue PORT RING",
  * "push PORT RING COUNT", "changed PORT WAIT", "notifier PORT RING SIZE", "quit".
- * Packets without a pause, on one ring at a time: "traffic PORT RING", "seen", "quiet PORT RING".
+ * Packets without a pause, on one ring at a time: "traffic PORT RING", "seen",
+ * "quiet PORT RING".
  * Of the dirty log: "log PORT", "mark PORT ADDRESS LENGTH", "used PORT RING OFFSET LENGTH".
  * Of a vdpa port: "vdpa PORT", "stats PORT RING", "reset PORT RING", "fail PORT ERRNO".
  */

