@@ -107,7 +107,7 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_CONFIG_BIT);
 	dev->nr_vital_rings = opts->nr_vital_rings ? opts->nr_vital_rings :
 						     dev->cls->nr_vital_rings;
-	if (!opts->cls)
+	if (!opts->cls || opts->inflight)
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT);
 	dev->raw_rings = opts->raw_rings;
 	dev->done_fd = -1;

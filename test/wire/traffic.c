@@ -12,24 +12,47 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/order.h"
 #include "vhostcore_ring.h"
 
+#define FRAME_LEN	60
+#define BURST		32
+
 static pthread_t thread;
 static struct traffic_seen now;
 static bool is_stopping;
 static struct vhc_queue *queue;
-static struct rte_mbuf **frames;
-static uint16_t nr_frames;
 static uint16_t *g_avail_idx;
+
+/* The same one over and over; the queue keeps its hands off it. */
+static uint8_t frame[FRAME_LEN];
+static struct rte_mbuf packet, *packets[BURST];
+
+static void
+prepare_packets(void)
+{
+	memset(frame, 0x5a, sizeof(frame));
+	packet.buf_addr = frame;
+	packet.nb_segs = 1;
+	packet.data_len = packet.pkt_len = sizeof(frame);
+	for (unsigned int i = 0; i < BURST; i++)
+		packets[i] = &packet;
+}
+
+static void
+keep_packets(bool keep)
+{
+	vhc_net_push_setup(queue, &(struct vhc_net_push_conf){ .keep = keep });
+}
 
 static void
 drain(void)
 {
 	for (unsigned int nr_empty = 0; nr_empty < 1000; nr_empty++)
-		while (vhc_net_push(queue, frames, nr_frames))
+		while (vhc_net_push(queue, packets, BURST))
 			nr_empty = 0;
 }
 
@@ -40,7 +63,7 @@ run(void *arg)
 
 	st_relaxed(&now.thread, gettid());
 	while (!ld_relaxed(&is_stopping)) {
-		uint16_t nr = vhc_net_push(queue, frames, nr_frames);
+		uint16_t nr = vhc_net_push(queue, packets, BURST);
 
 		avail = (uint16_t)(avail + nr);
 		st_release(g_avail_idx, avail);
@@ -53,7 +76,7 @@ run(void *arg)
 }
 
 int
-traffic_start(struct vhc_queue *q, struct rte_mbuf **packets, uint16_t nr)
+traffic_start(struct vhc_queue *q)
 {
 	struct vhc_queue_memory memory;
 	int rc = vhc_queue_memory(q, &memory);
@@ -63,8 +86,8 @@ traffic_start(struct vhc_queue *q, struct rte_mbuf **packets, uint16_t nr)
 	if (rc)
 		return rc;
 	queue = q;
-	frames = packets;
-	nr_frames = nr;
+	prepare_packets();
+	keep_packets(true);
 	g_avail_idx = (uint16_t *)memory.driver + 1;
 	now = (struct traffic_seen){ 0 };
 	is_stopping = false;
@@ -92,5 +115,6 @@ traffic_stop(void)
 		return;
 	st_relaxed(&is_stopping, true);
 	pthread_join(thread, NULL);
+	keep_packets(false);
 	now.thread = 0;
 }

@@ -23,7 +23,7 @@ struct traffic_seen {
 };
 
 /* 0 or -errno. */
-int traffic_start(struct vhc_queue *q, struct rte_mbuf **packets, uint16_t nr);
+int traffic_start(struct vhc_queue *q);
 
 void traffic_look(struct traffic_seen *seen);
 
