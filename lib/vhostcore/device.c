@@ -19,6 +19,7 @@
 #include "ctl/session.h"
 #include "lost.h"
 #include "near.h"
+#include "remap.h"
 #include "server.h"
 #include "vhostcore_features.h"
 
@@ -416,6 +417,8 @@ vhc_device_set_map(struct vhc_device *dev, struct map *map)
 	struct map *old = dev->map;
 
 	dev->map = map;
+	if (!dev->raw_rings)
+		vhc_pollers_change_over(dev);
 	for (uint16_t i = 0; i < dev->nr_rings; i++)
 		if (dev->raw_rings)
 			vhc_queue_stop(dev->queues[i]);	/* update starts it again */

@@ -24,6 +24,7 @@
 #include "device.h"
 #include "mem/node.h"
 #include "near.h"
+#include "remap.h"
 #include "ring/inflight.h"
 #include "ring/raw.h"
 #include "ring/verbs.h"
@@ -354,10 +355,14 @@ vhc_queue_update(struct vhc_queue *q)
 void
 vhc_queue_remap(struct vhc_queue *q)
 {
-	if (!q->running)
+	if (!q->running || vhc_queue_has_changed_over(q))
 		return;
 	/* Bursts return 0 for as long as it takes to swap a few pointers, no longer. */
 	queue_close(q);
+	if (q->is_asked)
+		q->dev->cls->queue_relog(q);	/* the real burst, if the other is still there */
+	q->is_asked = false;
+	q->next_map = NULL;
 	if (q->dev->map && !vhc_ring_translate(&q->ring, &q->claim, q->dev->map, q->obstacle)) {
 		if (q->dev->cls->lends)
 			q->dev->cls->lends->remap(q);

@@ -14,6 +14,7 @@
  * One line of JSON a question: "info PORT", "control PORT", "queue PORT RING",
  * "push PORT RING COUNT [NUMBER]", "pull PORT RING COUNT", "changed PORT WAIT",
  * "notifier PORT RING SIZE", "quit".
+ * Packets without a pause, on one ring at a time: "traffic PORT RING", "seen", "quiet PORT RING".
  * Of the dirty log: "log PORT", "mark PORT ADDRESS LENGTH", "used PORT RING OFFSET LENGTH".
  * Of a vdpa port: "vdpa PORT", "stats PORT RING", "reset PORT RING", "fail PORT ERRNO".
  */
@@ -30,6 +31,7 @@
 #include "vhostcore_memory.h"
 #include "vhostcore_message.h"
 #include "packets.h"
+#include "traffic.h"
 
 #define PORTS_MAX	16
 #define LIFETIME_S	900
@@ -218,6 +220,18 @@ print_pull(struct vhc_queue *q, unsigned int count)
 	printf("],");
 }
 
+static void
+print_traffic(void)
+{
+	struct traffic_seen seen;
+
+	traffic_look(&seen);
+	print_number("thread", (uint64_t)seen.thread);
+	print_number("packets", seen.nr_packets);
+	print_number("bursts", seen.nr_bursts);
+	print_number("turned_away", seen.nr_turned_away);
+}
+
 /* ---- requests of ours ----------------------------------------------------------------------- */
 
 /* A page of ours for the guest to kick; `size` 0: no longer. */
@@ -335,6 +349,12 @@ answer(const char *line)
 		print_push(q, count, number);
 	else if (!strcmp(verb, "pull") && q)
 		print_pull(q, count);
+	else if (!strcmp(verb, "traffic") && q)
+		print_error_code(traffic_start(q));
+	else if (!strcmp(verb, "seen"))
+		print_traffic();
+	else if (!strcmp(verb, "quiet") && q)
+		traffic_stop();
 	else if (!strcmp(verb, "changed") && dev)
 		print_error_code(vhc_device_config_changed(dev, ring));
 	else if (!strcmp(verb, "notifier") && dev)

@@ -384,7 +384,7 @@ vhc_net_notify(struct net_queue *nq)
 static VHC_NOINLINE uint16_t
 burst_inside(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
 {
-	uint16_t nr = q->burst(q, (void **)mbufs, n);
+	uint16_t nr = ld_relaxed(&q->burst)(q, (void **)mbufs, n);
 
 	gate_leave(&q->gate);
 	return nr;
@@ -396,7 +396,7 @@ vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
 {
 	if (vhc_unlikely(!gate_enter(&q->gate)))
 		return 0;
-	if (!ring_idle(&q->ring, q->idle))
+	if (!ring_idle(&q->ring, ld_relaxed(&q->idle)))
 		return burst_inside(q, mbufs, n);
 	gate_leave(&q->gate);
 	return 0;
@@ -435,7 +435,7 @@ vhc_net_pull_into(struct vhc_queue *q, struct rte_mempool *pool, struct rte_mbuf
 {
 	if (vhc_unlikely(!gate_enter(&q->gate)))
 		return 0;
-	if (!ring_idle(&q->ring, q->idle))
+	if (!ring_idle(&q->ring, ld_relaxed(&q->idle)))
 		return burst_into(q, pool, mbufs, n);
 	gate_leave(&q->gate);
 	return 0;
