@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("ours_only")
 
 PORT = 1  # of a port plugged into the host fixture
 
-SWITCHES = ("tso", "linear-buffer", "ext-buffer", "legacy-ol-flags")
+SWITCHES = ("tso", "linear-buffer", "ext-buffer", "legacy-ol-flags", "inflight")
 OFF_KEYS = ("iommu-support", "postcopy-support")
 KEYS = ("iface", "queues", "client", *SWITCHES, "notify", "notify-us", *OFF_KEYS)
 
