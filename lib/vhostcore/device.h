@@ -170,6 +170,9 @@ void vhc_queue_destroy(struct vhc_queue *q);
 /* Run if everything is there, else do not. True if that changed. */
 bool vhc_queue_update(struct vhc_queue *q);
 
+/* Of a packed ring that starts: is it where the front-end says? If not, go on where it is. */
+void vhc_queue_find_place(struct vhc_queue *q);
+
 /* Chains that the application has, of a ring that runs or ran. */
 uint32_t vhc_queue_nr_held(const struct vhc_queue *q);
 

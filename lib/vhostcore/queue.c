@@ -240,6 +240,7 @@ queue_start(struct vhc_queue *q)
 	vhc_ring_start(&q->ring, q->base);
 	if (!start_tracking(q))
 		return false;
+	vhc_queue_find_place(q);
 	if ((uint16_t)vhc_ring_base(&q->ring) != (uint16_t)q->base)
 		log_info(dev->name,
 			 "ring %u: the front-end said to go on at 0x%x, the ring itself says 0x%x",

@@ -112,6 +112,8 @@ static const struct arg known[] = {
 	SWITCH("ext-buffer", has_ext_buffers, "0 or 1 (a long packet gets a buffer of its own)"),
 	SWITCH("legacy-ol-flags", has_legacy_flags,
 	       "0 or 1 (received packets carry requests, RTE_MBUF_F_TX_*)"),
+	SWITCH("inflight", has_inflight, "0 or 1 (what is taken from the guest is noted, for who"
+	       " comes after this process)"),
 	{ .key = "notify", .set = set_notify },
 	NUMBER("notify-us", notify_us, 1, VHOSTX_NOTIFY_US_MAX),
 	NUMBER("control-thread", control_thread, 0, VHC_CONTROL_THREADS_MAX - 1),

@@ -279,6 +279,7 @@ server_start(struct port *port)
 		.nr_rings = (uint16_t)(2 * port->args.nr_queues),
 		.cls = vhc_net_class(),
 		.features_off = features_off(&port->args),
+		.inflight = port->args.has_inflight,
 		.ops = &vhostx_device_ops,
 		.ops_arg = port,
 		.control_thread = port->args.control_thread,
