@@ -4,11 +4,9 @@
 Each time the application must hear what happened, once: testpmd prints its events.
 """
 
-import time
-
 import pytest
 
-from e2e_rig import BACK_LCORES, need_guest
+from e2e_rig import BACK_LCORES, Events, need_guest
 from lab import firmware
 from lab.guest import Guest
 from lab.testpmd import Testpmd
@@ -27,32 +25,6 @@ pytestmark = [pytest.mark.limit(600)]
 @pytest.fixture(scope="module", autouse=True)
 def image():
     need_guest()
-
-
-class Events:
-    """Of port 0, as testpmd prints them."""
-
-    def __init__(self, switch: Testpmd):
-        self.switch, self.at = switch, {}
-        self.news()
-
-    def _count(self, what: str) -> int:
-        return self.switch.output().count(f"Port 0: {what} event")
-
-    def news(self) -> tuple[int, int]:
-        """Changes of the link, and of queues, since the last time."""
-        now = {what: self._count(what) for what in ("link state change", "queue state")}
-        grew = tuple(now[what] - self.at.get(what, 0) for what in now)
-        self.at = now
-        return grew
-
-    def expect(self, *expected: int) -> None:
-        """They are printed a moment after the guest has seen what caused them."""
-        deadline, seen = time.monotonic() + 10, (0, 0)
-        while seen != expected and time.monotonic() < deadline:
-            time.sleep(0.05)
-            seen = tuple(a + b for a, b in zip(seen, self.news()))
-        assert seen == expected, f"(link, queue) events: {seen}, not {expected}"
 
 
 def rebind(vm: Guest, events: Events) -> None:
