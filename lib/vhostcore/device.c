@@ -17,7 +17,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ctl/session.h"
+#include "lost.h"
 #include "near.h"
+#include "remap.h"
 #include "server.h"
 #include "vhostcore_features.h"
 
@@ -107,11 +109,13 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_CONFIG_BIT);
 	dev->nr_vital_rings = opts->nr_vital_rings ? opts->nr_vital_rings :
 						     dev->cls->nr_vital_rings;
-	if (!opts->cls)
+	if (!opts->cls || opts->inflight)
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT);
 	dev->raw_rings = opts->raw_rings;
 	dev->done_fd = -1;
-	rc = create_queues(dev);
+	rc = vhc_losses_watch(dev);
+	if (rc == 0)
+		rc = create_queues(dev);
 	if (rc == 0)
 		rc = watch_pollers(dev);
 	if (rc) {
@@ -129,6 +133,7 @@ vhc_device_destroy(struct vhc_device *dev)
 		vhc_device_detach(dev, "the port is being removed");
 	for (uint16_t i = 0; dev->queues && i < dev->nr_rings; i++)
 		vhc_queue_destroy(dev->queues[i]);
+	vhc_losses_unwatch(dev);
 	vhc_loop_unwatch(dev->loop, &dev->done_watch);
 	fd_close(&dev->done_fd);
 	vhc_vdpa_unbind(dev->vdpa);
@@ -412,6 +417,8 @@ vhc_device_set_map(struct vhc_device *dev, struct map *map)
 	struct map *old = dev->map;
 
 	dev->map = map;
+	if (!dev->raw_rings)
+		vhc_pollers_change_over(dev);
 	for (uint16_t i = 0; i < dev->nr_rings; i++)
 		if (dev->raw_rings)
 			vhc_queue_stop(dev->queues[i]);	/* update starts it again */

@@ -42,6 +42,7 @@ struct vhc_device {
 	const struct vhc_class *cls;
 	struct vhc_server *server;
 	struct loop *loop;
+	struct vhc_device *next_watched; /* lost.c */
 	struct vhc_device_ops ops;
 	struct vdpa_binding *vdpa;	/* hardware that serves rings; NULL: none */
 	void *ops_arg;
@@ -168,6 +169,9 @@ void vhc_queue_destroy(struct vhc_queue *q);
 
 /* Run if everything is there, else do not. True if that changed. */
 bool vhc_queue_update(struct vhc_queue *q);
+
+/* Of a packed ring that starts: is it where the front-end says? If not, go on where it is. */
+void vhc_queue_find_place(struct vhc_queue *q);
 
 /* Chains that the application has, of a ring that runs or ran. */
 uint32_t vhc_queue_nr_held(const struct vhc_queue *q);

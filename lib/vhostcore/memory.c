@@ -2,7 +2,7 @@
 /*
  * memory.c - the guest's memory, for applications that look at it themselves.
  *
- * Knows:   maps.
+ * Knows:   maps, the guard.
  * Trusts:  nothing of addresses it is asked for: they may be the guest's.
  * Runs on: any thread, under the loop's lock.
  */
@@ -10,6 +10,7 @@
 
 #include "device.h"
 #include "mem/find.h"
+#include "mem/guard.h"
 #include "mem/node.h"
 
 VHC_API unsigned int
@@ -70,4 +71,16 @@ vhc_device_numa_node(struct vhc_device *dev)
 		node = vhc_machine->of_memory(at);
 	vhc_loop_unlock(dev->loop);
 	return node;
+}
+
+VHC_API int
+vhc_sigbus_guard(bool on)
+{
+	return vhc_guard_set(on);
+}
+
+VHC_API bool
+vhc_sigbus_mend(const void *addr)
+{
+	return vhc_guard_mend(addr);
 }

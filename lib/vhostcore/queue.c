@@ -24,6 +24,7 @@
 #include "device.h"
 #include "mem/node.h"
 #include "near.h"
+#include "remap.h"
 #include "ring/inflight.h"
 #include "ring/raw.h"
 #include "ring/verbs.h"
@@ -239,6 +240,7 @@ queue_start(struct vhc_queue *q)
 	vhc_ring_start(&q->ring, q->base);
 	if (!start_tracking(q))
 		return false;
+	vhc_queue_find_place(q);
 	if ((uint16_t)vhc_ring_base(&q->ring) != (uint16_t)q->base)
 		log_info(dev->name,
 			 "ring %u: the front-end said to go on at 0x%x, the ring itself says 0x%x",
@@ -354,10 +356,14 @@ vhc_queue_update(struct vhc_queue *q)
 void
 vhc_queue_remap(struct vhc_queue *q)
 {
-	if (!q->running)
+	if (!q->running || vhc_queue_has_changed_over(q))
 		return;
 	/* Bursts return 0 for as long as it takes to swap a few pointers, no longer. */
 	queue_close(q);
+	if (q->is_asked)
+		q->dev->cls->queue_relog(q);	/* the real burst, if the other is still there */
+	q->is_asked = false;
+	q->next_map = NULL;
 	if (q->dev->map && !vhc_ring_translate(&q->ring, &q->claim, q->dev->map, q->obstacle)) {
 		if (q->dev->cls->lends)
 			q->dev->cls->lends->remap(q);

@@ -75,6 +75,9 @@ struct vhc_queue {
 	struct inflight *inflight;	/* NULL: what is taken is not noted; as the first half */
 	bool is_inflight_new;	/* the front-end sent it since the ring last ran */
 	int memory_node;	/* NUMA node of the ring it last ran on; -1 */
+	const struct map *next_map;	/* the poller is to change over to it (remap.c); or NULL */
+	bool is_asked;		/* ... it was asked to */
+	bool is_slow;		/* ... and did not, the last time */
 	char obstacle[RING_REASON_LEN];	/* why the ring could not be set up, or "" */
 };
 

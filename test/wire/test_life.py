@@ -11,7 +11,7 @@ from life_hostile import BAD_VERBS
 from life_verbs import VERBS, WEIGHTS
 from life_walk import World, draw_history, report, shrink, tell
 
-LENGTH = 80
+LENGTH = 120
 
 
 @pytest.fixture
@@ -36,17 +36,17 @@ def must_hold(world: World, count: int, **kinds) -> None:
             pytest.fail(report(seed, *shrink(world, taken, error)), pytrace=False)
         nr_taken += len(taken)
         nr_moved += world.nr_moved
-    assert nr_moved > nr_taken // 4, "hardly any packets moved: this tests nothing"
+    assert nr_moved > nr_taken // 10, "hardly any packets moved: this tests nothing"
 
 
-@pytest.mark.soak(100, 20000)
+@pytest.mark.soak(150, 20000)
 @pytest.mark.limit(3600)
 def test_any_legal_history(world, rounds):
     must_hold(world, rounds)
 
 
-@pytest.mark.soak(60, 10000)
+@pytest.mark.soak(80, 10000)
 @pytest.mark.limit(3600)
 def test_history_with_lies_in_it(world, rounds):
     """A front-end that says what it must not: it is refused or dropped, and all else is as if it had not."""
-    must_hold(world, rounds, verbs=VERBS + BAD_VERBS, weights=WEIGHTS + [1] * len(BAD_VERBS))
+    must_hold(world, rounds, verbs=VERBS + BAD_VERBS, weights=[2 * weight for weight in WEIGHTS] + [1] * len(BAD_VERBS))

@@ -15,6 +15,7 @@
 #include <rte_ether.h>
 
 #include "control.h"
+#include "track.h"
 
 #define BIT64(n) (UINT64_C(1) << (n))
 
@@ -101,7 +102,7 @@ static void
 pull_plainly(struct net_queue *nq)
 {
 	nq->core.burst = nq->vlan_strip ? pull_stripped : nq->unstripped;
-	nq->core.idle = nq->core.ring.kind == RING_PACKED ? RING_IDLE_PACKED : RING_IDLE_SPLIT;
+	nq->core.idle = net_idle(nq);
 }
 
 /* Around that, until it has had an mbuf. It takes itself off, since it runs inside the gate. */
@@ -145,6 +146,7 @@ net_choose_burst(struct net_queue *nq)
 {
 	const struct net_kernel *kernel = vhc_net_kernel();
 
+	nq->tracks = nq->core.inflight;
 	if (net_is_pull(&nq->core))
 		choose_pull(nq, kernel);
 	else
@@ -382,7 +384,7 @@ vhc_net_notify(struct net_queue *nq)
 static VHC_NOINLINE uint16_t
 burst_inside(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
 {
-	uint16_t nr = q->burst(q, (void **)mbufs, n);
+	uint16_t nr = ld_relaxed(&q->burst)(q, (void **)mbufs, n);
 
 	gate_leave(&q->gate);
 	return nr;
@@ -394,7 +396,7 @@ vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
 {
 	if (vhc_unlikely(!gate_enter(&q->gate)))
 		return 0;
-	if (!ring_idle(&q->ring, q->idle))
+	if (!ring_idle(&q->ring, ld_relaxed(&q->idle)))
 		return burst_inside(q, mbufs, n);
 	gate_leave(&q->gate);
 	return 0;
@@ -433,7 +435,7 @@ vhc_net_pull_into(struct vhc_queue *q, struct rte_mempool *pool, struct rte_mbuf
 {
 	if (vhc_unlikely(!gate_enter(&q->gate)))
 		return 0;
-	if (!ring_idle(&q->ring, q->idle))
+	if (!ring_idle(&q->ring, ld_relaxed(&q->idle)))
 		return burst_into(q, pool, mbufs, n);
 	gate_leave(&q->gate);
 	return 0;
