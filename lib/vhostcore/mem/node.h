@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * node.h - NUMA nodes: where memory lies, and how to have it elsewhere without its address changing.
+ * node.h - NUMA nodes: where memory lies, and how to have it elsewhere at the same address.
  *
  * Knows:   pages.
  * Trusts:  the kernel's view of the machine.
