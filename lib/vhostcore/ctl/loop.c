@@ -322,7 +322,7 @@ run(void *arg)
 	return NULL;
 }
 
-/* A thread no signal of the application lands on. */
+/* A thread no signal of the application lands on; SIGBUS is about what it does itself. */
 static int
 start_thread(struct loop *loop, unsigned int nr)
 {
@@ -333,6 +333,7 @@ start_thread(struct loop *loop, unsigned int nr)
 	if (nr)
 		snprintf(name, sizeof(name), "vhostcore-%u", nr % VHC_CONTROL_THREADS_MAX);
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = pthread_create(&loop->thread, NULL, run, loop);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -2,7 +2,7 @@
 /*
  * region.c - map one piece of guest memory, or say why not.
  *
- * Knows:   mmap, fstat, hugetlbfs page sizes; what is lent.
+ * Knows:   mmap, fstat, hugetlbfs page sizes; what is lent; the guard.
  * Trusts:  the kernel; not the front-end's sizes.
  * Runs on: control thread.
  */
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "../base/range.h"
+#include "guard.h"
 
 #define HUGETLBFS_FS_MAGIC 0x958458f6
 
@@ -100,7 +101,11 @@ map_file(struct region *region, int fd, char *reason)
 	region->host = (uint8_t *)region->mapping + (claim->file_offset - start);
 	/* Guest memory does not belong into our core dumps. */
 	madvise(region->mapping, region->mapping_len, MADV_DONTDUMP);
-	return 0;
+	region->guard = vhc_guard_add(region->mapping, region->mapping_len, page);
+	if (region->guard)
+		return 0;
+	munmap(region->mapping, region->mapping_len);
+	return refuse(reason, -ENOMEM, "out of memory", claim);
 }
 
 int
@@ -194,13 +199,17 @@ is_lent_from(const struct region *region, const struct region_loan *loan)
 			      (uintptr_t)loan->start, (uint64_t)(loan->end - loan->start));
 }
 
-/* Rather keep a guest's memory than let an application fall over it. */
+/*
+ * Rather keep a guest's memory than let an application fall over it. What was lent may be read
+ * until it is ours, so until then it is guarded.
+ */
 static void
 unmap_under_lock(const struct region *region)
 {
 	for (struct region_loan *loan = loans; loan; loan = loan->next)
 		if (is_lent_from(region, loan) && !take_over(region, loan))
 			return;
+	vhc_guard_remove(region->guard);
 	unmap_unlent(region->mapping, (uint8_t *)region->mapping + region->mapping_len);
 }
 
