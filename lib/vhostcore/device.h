@@ -43,6 +43,7 @@ struct vhc_device {
 	struct vhc_server *server;
 	struct loop *loop;
 	struct vhc_device *next_watched; /* lost.c */
+	struct vhc_device **link_watched; /* likewise; NULL: it is not watched */
 	struct vhc_device_ops ops;
 	struct vdpa_binding *vdpa;	/* hardware that serves rings; NULL: none */
 	void *ops_arg;
