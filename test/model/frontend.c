@@ -173,11 +173,13 @@ void
 frontend_connect(struct frontend *f, const char *path)
 {
 	const uint64_t features = f->conf.features | BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT);
+	const uint64_t slots = f->conf.nr_regions > 1 ?
+			       BIT64(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS_BIT) : 0;
 
 	f->sock = peer_connect(path);
 	CHECK_EQ(features & ~ask_u64(f, VHOST_USER_GET_FEATURES), 0);
 	ask_u64(f, VHOST_USER_GET_PROTOCOL_FEATURES);
-	say_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES, f->conf.protocol_features);
+	say_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES, f->conf.protocol_features | slots);
 	say(f, VHOST_USER_SET_OWNER, NULL, 0);
 	say_u64(f, VHOST_USER_SET_FEATURES, features);
 	if (f->conf.nr_regions > 1)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * frontend.h - a front-end that does what it should: one socket, one queue pair, one region or many.
+ * frontend.h - a front-end that does what it should: one socket, one queue pair, some regions.
  *
  * Knows:   driver.h, the vhost-user messages.
  * Trusts:  nothing to trust: a back-end that does not answer as it should ends the program.
