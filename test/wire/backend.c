@@ -6,10 +6,11 @@
  * Trusts:  the test that started it; it ends when that one does (end of stdin) or after LIFETIME_S.
  * Runs on: the main thread; log lines and events come from the control thread, on stderr.
  *
- * usage: backend server|client|plain|vdpa:RINGS:PATH...
+ * usage: backend server|client|tracked|plain|vdpa:RINGS:PATH...
  *
- * The first two are network devices. A plain one has no class and works its rings itself, which
- * means here that nobody does; a vdpa one has a vDPA device made of software.
+ * The first three are network devices, the third with notes of what is in flight. A plain one has
+ * no class and works its rings itself, which means here that nobody does; a vdpa one has a vDPA
+ * device made of software.
  *
  * One line of JSON a question: "info PORT", "control PORT", "queue PORT RING",
  * "push PORT RING COUNT [NUMBER]", "pull PORT RING COUNT", "changed PORT WAIT",
@@ -405,6 +406,7 @@ start_port(char *spec)
 	opts.name = opts.ops_arg = names[nr_servers];
 	opts.role = strcmp(role, "client") ? VHC_ROLE_SERVER : VHC_ROLE_CLIENT;
 	opts.nr_rings = (uint16_t)nr_rings;
+	opts.inflight = !strcmp(role, "tracked");
 	opts.raw_rings = !strcmp(role, "plain");
 	opts.features_on = opts.raw_rings ? VHC_FEATURE_LOG_ALL : 0;
 	if (!strcmp(role, "vdpa")) {
