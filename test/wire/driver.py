@@ -88,18 +88,17 @@ class Ring:
         self.avail_idx = (self.avail_idx + 1) & 0xFFFF
         self.set_avail_idx(self.avail_idx)
 
-    def post(self, count: int = 1) -> None:
-        """Make `count` writable buffers available."""
+    def post(self, count: int = 1, flags: int = DESC_F_WRITE) -> None:
+        """Make `count` buffers available, for us to write unless `flags` say otherwise."""
         for _ in range(count):
             slot = self.avail_idx % self.size
-            self._write_desc(slot, self.memory.guest + BUFFERS_AT + slot * BUFFER_SIZE)
+            self._write_desc(slot, self.memory.guest + BUFFERS_AT + slot * BUFFER_SIZE, flags)
             struct.pack_into("<H", self.memory.map, self.at + AVAIL_AT + 4 + 2 * slot, slot)
             self.avail_idx = (self.avail_idx + 1) & 0xFFFF
         self.set_avail_idx(self.avail_idx)
 
-    def _write_desc(self, slot: int, guest: int) -> None:
-        struct.pack_into("<QIHH", self.memory.map, self.at + 16 * slot, guest, BUFFER_SIZE,
-                         DESC_F_WRITE, 0)
+    def _write_desc(self, slot: int, guest: int, flags: int) -> None:
+        struct.pack_into("<QIHH", self.memory.map, self.at + 16 * slot, guest, BUFFER_SIZE, flags, 0)
 
     def set_avail_idx(self, value: int) -> None:
         """In one store: pack_into() would let a control ring, which is served meanwhile, see 0."""
