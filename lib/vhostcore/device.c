@@ -17,10 +17,14 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ctl/session.h"
+#include "lost.h"
+#include "near.h"
+#include "remap.h"
 #include "server.h"
 #include "vhostcore_features.h"
 
 #define DEVICE_SETTLE_MS 3000
+#define DEVICE_POLLERS_MS 10000	/* until we look again who polls */
 
 /* A message names a ring with eight bits. */
 static bool
@@ -109,7 +113,9 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT);
 	dev->raw_rings = opts->raw_rings;
 	dev->done_fd = -1;
-	rc = create_queues(dev);
+	rc = vhc_losses_watch(dev);
+	if (rc == 0)
+		rc = create_queues(dev);
 	if (rc == 0)
 		rc = watch_pollers(dev);
 	if (rc) {
@@ -127,6 +133,7 @@ vhc_device_destroy(struct vhc_device *dev)
 		vhc_device_detach(dev, "the port is being removed");
 	for (uint16_t i = 0; dev->queues && i < dev->nr_rings; i++)
 		vhc_queue_destroy(dev->queues[i]);
+	vhc_losses_unwatch(dev);
 	vhc_loop_unwatch(dev->loop, &dev->done_watch);
 	fd_close(&dev->done_fd);
 	vhc_vdpa_unbind(dev->vdpa);
@@ -146,6 +153,7 @@ vhc_device_attach(struct vhc_device *dev, int sock, pid_t peer)
 		return rc;
 	dev->peer = peer;
 	dev->last_refusal[0] = '\0';
+	dev->is_far_told = false;
 	vhc_device_explain(dev);
 	if (dev->ops.connected)
 		dev->ops.connected(dev, true, dev->ops_arg);
@@ -179,6 +187,8 @@ tell_queues(struct vhc_device *dev)
 	}
 }
 
+static void look_later(struct vhc_device *dev, uint64_t ms);
+
 static void
 on_settled(void *arg)
 {
@@ -186,6 +196,15 @@ on_settled(void *arg)
 
 	dev->settle_timer = 0;
 	vhc_device_explain(dev);
+	if (vhc_near_judge_pollers(dev))
+		look_later(dev, DEVICE_POLLERS_MS);
+}
+
+static void
+look_later(struct vhc_device *dev, uint64_t ms)
+{
+	if (vhc_loop_timer(dev->loop, ms, on_settled, dev, &dev->settle_timer))
+		log_err(dev->name, "out of memory: cannot watch over the guest's start");
 }
 
 /* Give the guest time to bring its interface up before we wonder why it does not. */
@@ -193,9 +212,8 @@ static void
 watch_settling(struct vhc_device *dev)
 {
 	vhc_loop_cancel(dev->loop, &dev->settle_timer);
-	if (dev->running &&
-	    vhc_loop_timer(dev->loop, DEVICE_SETTLE_MS, on_settled, dev, &dev->settle_timer))
-		log_err(dev->name, "out of memory: cannot watch over the guest's start");
+	if (dev->running)
+		look_later(dev, DEVICE_SETTLE_MS);
 }
 
 /* Every ring it needs runs, and there is one at least. */
@@ -399,6 +417,8 @@ vhc_device_set_map(struct vhc_device *dev, struct map *map)
 	struct map *old = dev->map;
 
 	dev->map = map;
+	if (!dev->raw_rings)
+		vhc_pollers_change_over(dev);
 	for (uint16_t i = 0; i < dev->nr_rings; i++)
 		if (dev->raw_rings)
 			vhc_queue_stop(dev->queues[i]);	/* update starts it again */

@@ -42,6 +42,7 @@ struct vhc_device {
 	const struct vhc_class *cls;
 	struct vhc_server *server;
 	struct loop *loop;
+	struct vhc_device *next_watched; /* lost.c */
 	struct vhc_device_ops ops;
 	struct vdpa_binding *vdpa;	/* hardware that serves rings; NULL: none */
 	void *ops_arg;
@@ -76,6 +77,7 @@ struct vhc_device {
 	int done_fd;			/* pollers tell that what they had is back; -1: none do */
 	uint64_t done_watch;
 	uint64_t settle_timer;		/* runs for a while after `running` became true */
+	bool is_far_told;		/* that its queues are polled on another NUMA node */
 	enum vhc_stage stage;
 	char why[VHC_WHY_LEN];
 	char last_refusal[VHC_WHY_LEN];	/* what the front-end last got wrong, or "" */

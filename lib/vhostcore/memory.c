@@ -2,16 +2,16 @@
 /*
  * memory.c - the guest's memory, for applications that look at it themselves.
  *
- * Knows:   maps.
+ * Knows:   maps, the guard.
  * Trusts:  nothing of addresses it is asked for: they may be the guest's.
  * Runs on: any thread, under the loop's lock.
  */
 #include "vhostcore_memory.h"
 
-#include <numaif.h>
-
 #include "device.h"
 #include "mem/find.h"
+#include "mem/guard.h"
+#include "mem/node.h"
 
 VHC_API unsigned int
 vhc_device_memory(struct vhc_device *dev, struct vhc_memory_region *regions, unsigned int max)
@@ -67,9 +67,20 @@ vhc_device_numa_node(struct vhc_device *dev)
 
 	vhc_loop_lock(dev->loop);
 	at = representative(dev);
-	if (at && get_mempolicy(&node, NULL, 0, (void *)(uintptr_t)at,
-				MPOL_F_NODE | MPOL_F_ADDR) != 0)
-		node = -1;
+	if (at)
+		node = vhc_machine->of_memory(at);
 	vhc_loop_unlock(dev->loop);
 	return node;
+}
+
+VHC_API int
+vhc_sigbus_guard(bool on)
+{
+	return vhc_guard_set(on);
+}
+
+VHC_API bool
+vhc_sigbus_mend(const void *addr)
+{
+	return vhc_guard_mend(addr);
 }

@@ -18,6 +18,10 @@
 struct inflight;
 struct relay;
 
+/* Which CPU polls: nobody asked, as on machines where it does not matter; or not known yet. */
+#define QUEUE_CPU_UNASKED	(-2)
+#define QUEUE_CPU_WANTED	(-1)
+
 typedef uint16_t (*vhc_burst_t)(struct vhc_queue *q, void **items, uint16_t n);
 
 /* Interrupting the driver later (caller.c). */
@@ -37,6 +41,7 @@ struct vhc_queue {
 	vhc_burst_t burst;	/* chosen by the class when the queue starts */
 	struct ring ring;
 	struct ring_faults faults;	/* written by the poller, read by anyone */
+	int32_t poll_cpu;	/* likewise: where it last began to poll; QUEUE_CPU_* */
 
 	/* owner: control thread, under the loop's lock */
 	struct vhc_device *dev VHC_ALIGNED;
@@ -69,6 +74,10 @@ struct vhc_queue {
 	struct call_duty duty;	/* `interval` changes while the gate is closed */
 	struct inflight *inflight;	/* NULL: what is taken is not noted; as the first half */
 	bool is_inflight_new;	/* the front-end sent it since the ring last ran */
+	int memory_node;	/* NUMA node of the ring it last ran on; -1 */
+	const struct map *next_map;	/* the poller is to change over to it (remap.c); or NULL */
+	bool is_asked;		/* ... it was asked to */
+	bool is_slow;		/* ... and did not, the last time */
 	char obstacle[RING_REASON_LEN];	/* why the ring could not be set up, or "" */
 };
 
