@@ -400,7 +400,8 @@ start_port(char *spec)
 	};
 	int rc;
 
-	if (nr_servers == PORTS_MAX || sscanf(spec, "%15[a-z-]:%u:%127s", role, &nr_rings, path) != 3)
+	if (nr_servers == PORTS_MAX ||
+	    sscanf(spec, "%15[a-z-]:%u:%127s", role, &nr_rings, path) != 3)
 		return -1;
 	snprintf(names[nr_servers], sizeof(names[0]), "port%u", nr_servers);
 	opts.name = opts.ops_arg = names[nr_servers];
