@@ -34,6 +34,16 @@ struct device_inflight {
 	uint16_t queue_size;
 };
 
+/* Memory that comes page by page (postcopy.h). */
+struct device_postcopy {
+	struct page_source *source;	/* NULL: no POSTCOPY_ADVISE came */
+	bool is_listening;
+	bool owes_ack;		/* the front-end, of what we answered to requests about memory ... */
+	struct map *next;	/* ... and what is used when it has come; NULL: what is used now */
+	struct vhc_device *next_guarded;
+	bool is_late;		/* it left control waiting; written by the guard */
+};
+
 struct vhc_device {
 	/* fixed */
 	char name[64];
@@ -64,6 +74,7 @@ struct vhc_device {
 	uint64_t protocol_features;	/* agreed on */
 	void *state;			/* what the class keeps of the driver */
 	struct map *map;		/* NULL: no memory shared yet */
+	struct device_postcopy postcopy;
 	struct device_inflight inflight;
 	struct dirty_log dirty;		/* bitmap of its own, marked by any thread */
 	uint8_t status;

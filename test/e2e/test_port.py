@@ -21,8 +21,8 @@ pytestmark = pytest.mark.usefixtures("ours_only")
 
 PORT = 1  # of a port plugged into the host fixture
 
-SWITCHES = ("tso", "linear-buffer", "ext-buffer", "legacy-ol-flags")
-OFF_KEYS = ("iommu-support", "postcopy-support")
+SWITCHES = ("tso", "linear-buffer", "ext-buffer", "legacy-ol-flags", "postcopy-support")
+OFF_KEYS = ("iommu-support",)
 KEYS = ("iface", "queues", "client", *SWITCHES, "notify", "notify-us", *OFF_KEYS)
 
 # What dashboards made for Debian's net_vhost look for, for each queue and direction.

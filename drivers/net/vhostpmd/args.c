@@ -112,10 +112,11 @@ static const struct arg known[] = {
 	SWITCH("ext-buffer", has_ext_buffers, "0 or 1 (a long packet gets a buffer of its own)"),
 	SWITCH("legacy-ol-flags", has_legacy_flags,
 	       "0 or 1 (received packets carry requests, RTE_MBUF_F_TX_*)"),
+	SWITCH("postcopy-support", has_postcopy,
+	       "0 or 1 (a guest may be moved here before its memory: cores that poll may wait)"),
 	{ .key = "notify", .set = set_notify },
 	NUMBER("notify-us", notify_us, VHOSTX_NOTIFY_US_MAX),
 	{ .key = "iommu-support", .set = set_off },
-	{ .key = "postcopy-support", .set = set_off },
 };
 
 static int

@@ -274,6 +274,7 @@ server_start(struct port *port)
 		.nr_rings = (uint16_t)(2 * port->args.nr_queues),
 		.cls = vhc_net_class(),
 		.features_off = features_off(&port->args),
+		.postcopy = port->args.has_postcopy,
 		.ops = &vhostx_device_ops,
 		.ops_arg = port,
 	};

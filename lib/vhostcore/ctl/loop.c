@@ -6,13 +6,10 @@
  * Trusts:  its callers, see loop.h.
  * Runs on: its own thread; see loop.h.
  */
-#define _GNU_SOURCE 1	/* pthread_setname_np() */
-
 #include "loop.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -22,6 +19,7 @@
 
 #include "../base/fd.h"
 #include "../base/order.h"
+#include "../base/thread.h"
 #include "../vhostcore_loop.h"
 
 #define EVENTS_PER_WAIT	64
@@ -56,6 +54,7 @@ struct turn_lock {
 	uint64_t ticket_served;
 	pthread_t owner;	/* valid while depth > 0 */
 	unsigned int depth;
+	uint64_t held_since;	/* nanoseconds; 0: by nobody. Read by anyone */
 };
 
 struct loop {
@@ -76,6 +75,15 @@ struct loop {
 	struct timer *timers;
 	uint32_t nr_timer_slots;
 };
+
+static uint64_t
+now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
 
 /* The one loop of the process. Never take this lock while holding the loop's. */
 static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -102,6 +110,7 @@ vhc_loop_lock(struct loop *loop)
 		while (ticket != l->ticket_served)
 			pthread_cond_wait(&l->next, &l->mutex);
 		l->owner = pthread_self();
+		st_relaxed(&l->held_since, now_ns());
 	}
 	l->depth++;
 	pthread_mutex_unlock(&l->mutex);
@@ -116,9 +125,18 @@ vhc_loop_unlock(struct loop *loop)
 	vhc_assert(is_owner(l));
 	if (--l->depth == 0) {
 		l->ticket_served++;
+		st_relaxed(&l->held_since, 0);
 		pthread_cond_broadcast(&l->next);
 	}
 	pthread_mutex_unlock(&l->mutex);
+}
+
+unsigned int
+vhc_loop_held_ms(const struct loop *loop)
+{
+	uint64_t since = ld_relaxed(&loop->lock.held_since), now = now_ns();
+
+	return since && since < now ? (unsigned int)((now - since) / 1000000u) : 0;
 }
 
 bool
@@ -218,15 +236,6 @@ vhc_loop_unwatch(struct loop *loop, uint64_t *watch)
 }
 
 /* ---- timers --------------------------------------------------------------------------------- */
-
-static uint64_t
-now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 /* Timers are few, one or two a device: a scan is as good as a heap, and cannot go wrong. */
 static struct timer *
@@ -393,22 +402,6 @@ run(void *arg)
 	return NULL;
 }
 
-/* A thread no signal of the application lands on. */
-static int
-start_thread(struct loop *loop)
-{
-	sigset_t all, before;
-	int rc;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&loop->thread, NULL, run, loop);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc == 0)
-		pthread_setname_np(loop->thread, "vhostcore");
-	return -rc;
-}
-
 static int
 open_fds(struct loop *loop)
 {
@@ -451,7 +444,7 @@ loop_create(bool is_driven, struct loop **out)
 	rc = vhc_loop_watch(loop, loop->timer_fd, EPOLLIN, on_timer_fd, loop, &loop->timer_watch);
 	if (rc)
 		goto err;
-	rc = is_driven ? 0 : start_thread(loop);
+	rc = is_driven ? 0 : vhc_thread_start(&loop->thread, "vhostcore", run, loop);
 	if (rc)
 		goto err;
 	*out = loop;
