@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/order.h"
 #include "ctl/session.h"
+#include "lost.h"
 #include "postcopy.h"
 #include "server.h"
 #include "vhostcore_features.h"
@@ -109,11 +110,13 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 						     dev->cls->nr_vital_rings;
 	if (opts->postcopy)
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_PAGEFAULT_BIT);
-	if (!opts->cls)
+	if (!opts->cls || opts->inflight)
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT);
 	dev->raw_rings = opts->raw_rings;
 	dev->done_fd = -1;
-	rc = create_queues(dev);
+	rc = vhc_losses_watch(dev);
+	if (rc == 0)
+		rc = create_queues(dev);
 	if (rc == 0)
 		rc = watch_pollers(dev);
 	if (rc) {
@@ -131,6 +134,7 @@ vhc_device_destroy(struct vhc_device *dev)
 		vhc_device_detach(dev, "the port is being removed");
 	for (uint16_t i = 0; dev->queues && i < dev->nr_rings; i++)
 		vhc_queue_destroy(dev->queues[i]);
+	vhc_losses_unwatch(dev);
 	vhc_loop_unwatch(dev->loop, &dev->done_watch);
 	fd_close(&dev->done_fd);
 	vhc_vdpa_unbind(dev->vdpa);

@@ -40,8 +40,8 @@ struct device_postcopy {
 	bool is_listening;
 	bool owes_ack;		/* the front-end, of what we answered to requests about memory ... */
 	struct map *next;	/* ... and what is used when it has come; NULL: what is used now */
-	struct vhc_device *next_guarded;
-	bool is_late;		/* it left control waiting; written by the guard */
+	struct vhc_device *next_watched;
+	bool is_late;		/* it left control waiting; written by the watcher */
 };
 
 struct vhc_device {
@@ -52,6 +52,7 @@ struct vhc_device {
 	const struct vhc_class *cls;
 	struct vhc_server *server;
 	struct loop *loop;
+	struct vhc_device *next_watched; /* lost.c */
 	struct vhc_device_ops ops;
 	struct vdpa_binding *vdpa;	/* hardware that serves rings; NULL: none */
 	void *ops_arg;

@@ -4,10 +4,10 @@
  *
  * Knows:   the device, sources of pages, for how long control has been at one thing.
  * Trusts:  nothing of the front-end.
- * Runs on: control thread, under the loop's lock; the guard on its own thread.
+ * Runs on: control thread, under the loop's lock; the watcher on its own thread.
  *
- * Locks are taken in this order: the loop's, guard.lock, that of mem/pages.c. The guard never takes
- * the first: whoever has it may be the one who sleeps.
+ * Locks are taken in this order: a loop's, life_lock, watcher.lock, that of mem/pages.c. The watcher
+ * never takes the first two: whoever has one may be the one who sleeps, or wait for the watcher.
  */
 #include "postcopy.h"
 
@@ -26,14 +26,17 @@
 #define LOOK_NS		100000000L
 #define LOOK_MS		100
 
-/* ---- the guard ------------------------------------------------------------------------------ */
+/* ---- the watcher ---------------------------------------------------------------------------- */
+
+/* One at a time begins and ends the thread. */
+static pthread_mutex_t life_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct {
 	pthread_mutex_t lock;	/* guards the next two; the thread holds it as it looks */
 	pthread_cond_t changed;
 	struct vhc_device *first;	/* those that listen */
 	pthread_t thread;	/* runs while there are any */
-} guard = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+} watcher = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 static bool
 is_gone(int sock)
@@ -63,56 +66,57 @@ static void *
 run(void *arg)
 {
 	(void)arg;
-	pthread_mutex_lock(&guard.lock);
-	while (guard.first) {
+	pthread_mutex_lock(&watcher.lock);
+	while (watcher.first) {
 		struct timespec until;
 
-		for (struct vhc_device *dev = guard.first; dev; dev = dev->postcopy.next_guarded)
+		for (struct vhc_device *dev = watcher.first; dev; dev = dev->postcopy.next_watched)
 			look_at(dev);
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_nsec += LOOK_NS;
 		until.tv_sec += until.tv_nsec / 1000000000L;
 		until.tv_nsec %= 1000000000L;
-		pthread_cond_timedwait(&guard.changed, &guard.lock, &until);
+		pthread_cond_timedwait(&watcher.changed, &watcher.lock, &until);
 	}
-	pthread_mutex_unlock(&guard.lock);
+	pthread_mutex_unlock(&watcher.lock);
 	return NULL;
 }
 
-/* One after the other, under the loop's lock: so the thread that ends is gone before the next. */
 static int
-guard_begin(struct vhc_device *dev)
+watcher_begin(struct vhc_device *dev)
 {
-	bool is_first = !guard.first;
 	int rc = 0;
 
-	pthread_mutex_lock(&guard.lock);
-	dev->postcopy.next_guarded = guard.first;
-	guard.first = dev;
-	if (is_first)
-		rc = vhc_thread_start(&guard.thread, "vhostcore-pages", run, NULL);
-	if (rc)
-		guard.first = NULL;
-	pthread_mutex_unlock(&guard.lock);
+	pthread_mutex_lock(&life_lock);
+	pthread_mutex_lock(&watcher.lock);
+	if (!watcher.first)
+		rc = vhc_thread_start(&watcher.thread, "vhostcore-pages", run, NULL);
+	dev->postcopy.next_watched = watcher.first;
+	if (rc == 0)
+		watcher.first = dev;
+	pthread_mutex_unlock(&watcher.lock);
+	pthread_mutex_unlock(&life_lock);
 	return rc;
 }
 
 static void
-guard_end(struct vhc_device *dev)
+watcher_end(struct vhc_device *dev)
 {
-	struct vhc_device **link = &guard.first;
+	struct vhc_device **link = &watcher.first;
 	bool is_last;
 
-	pthread_mutex_lock(&guard.lock);
+	pthread_mutex_lock(&life_lock);
+	pthread_mutex_lock(&watcher.lock);
 	while (*link != dev)
-		link = &(*link)->postcopy.next_guarded;
-	*link = dev->postcopy.next_guarded;
-	is_last = !guard.first;
+		link = &(*link)->postcopy.next_watched;
+	*link = dev->postcopy.next_watched;
+	is_last = !watcher.first;
 	if (is_last)
-		pthread_cond_signal(&guard.changed);
-	pthread_mutex_unlock(&guard.lock);
+		pthread_cond_signal(&watcher.changed);
+	pthread_mutex_unlock(&watcher.lock);
 	if (is_last)
-		pthread_join(guard.thread, NULL);
+		pthread_join(watcher.thread, NULL);
+	pthread_mutex_unlock(&life_lock);
 }
 
 /* ---- one device ----------------------------------------------------------------------------- */
@@ -141,7 +145,7 @@ vhc_postcopy_advise(struct vhc_device *dev, char *reason)
 int
 vhc_postcopy_listen(struct vhc_device *dev)
 {
-	int rc = guard_begin(dev);
+	int rc = watcher_begin(dev);
 
 	dev->postcopy.is_listening = rc == 0;
 	return rc;
@@ -175,7 +179,7 @@ static void
 stop_listening(struct vhc_device *dev)
 {
 	if (dev->postcopy.is_listening)
-		guard_end(dev);
+		watcher_end(dev);
 	dev->postcopy.is_listening = false;
 }
 

@@ -9,9 +9,11 @@
  * may have one ring more, on which the driver sends commands; the library serves it.
  *
  * Contexts of execution
- *  - control thread: one a process, started with the first server. Every callback runs on it.
+ *  - control thread: one a process, more if servers ask for them (control_thread); from its first
+ *    server to its last. Every callback of a device runs on its server's.
  *  - application threads: may call every function below at any time unless said otherwise. Calls
- *    wait for the callback or message being handled; so do not hold a lock that a callback takes.
+ *    wait for the callback or message being handled; so do not hold a lock that a callback takes,
+ *    and call them in a callback for devices of its own control thread only.
  *  - polling threads: run the bursts of vhostcore_net.h, at most one thread a queue at a time.
  *
  * Errors are 0 or -errno; whatever is refused is also logged once, in words.
@@ -110,12 +112,18 @@ struct vhc_server_opts {
 	uint16_t nr_vital_rings;
 	/** The application works the rings itself (vhc_queue_memory()): no bursts, no chains. */
 	bool raw_rings;
+	/**
+	 * Offer INFLIGHT_SHMFD: what is taken is noted in a file that the front-end keeps, for who
+	 * comes after us. With a class; devices without one offer it always.
+	 */
+	bool inflight;
 	struct vhc_vdpa *vdpa;	/**< hardware that serves the rings: vhostcore_vdpa.h */
 	bool no_reconnect;	/**< client role: connect once, do not try again */
 	/** The guest may run here before its memory has come: threads that touch it may sleep. */
 	bool postcopy;
 	const struct vhc_device_ops *ops; /**< may be NULL; copied */
 	void *ops_arg;
+	uint16_t control_thread; /**< which one serves it, 0...15; servers of one number share it */
 };
 
 /**

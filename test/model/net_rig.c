@@ -147,7 +147,7 @@ open_device(struct net_rig *rig, const struct net_rig_conf *conf)
 		.name = "rig", .path = "none", .nr_rings = 2, .cls = vhc_net_class(),
 	};
 
-	CHECK_EQ(vhc_loop_get(&rig->loop), 0);
+	CHECK_EQ(vhc_loop_get(0, &rig->loop), 0);
 	CHECK_EQ(vhc_device_create(&opts, NULL, rig->loop, &rig->dev), 0);
 	vhc_map_ref(rig->guest.map);
 	vhc_device_set_map(rig->dev, rig->guest.map);

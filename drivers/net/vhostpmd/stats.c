@@ -4,7 +4,8 @@
  *
  * Knows:   the names that dashboards know from net_vhost.
  * Trusts:  the library's counters to grow only.
- * Runs on: application threads; never disturbs a poller.
+ * Runs on: application threads; in the primary also EAL's thread for messages, which asks for
+ *          secondary processes, so what a reset remembers has a lock. Never disturbs a poller.
  *
  * The library's counters live as long as the port, whatever front-ends do. A reset remembers them
  * as they are then and subtracts; the two sets are reset independently of each other.
@@ -125,10 +126,12 @@ stats_add_queue(const struct port *port, uint16_t queue, struct rte_eth_stats *s
 int
 vhostx_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
 {
-	const struct port *port = port_of(dev);
+	struct port *port = port_of(dev);
 
+	pthread_mutex_lock(&port->stats_lock);
 	for (uint16_t queue = 0; queue < port->args.nr_queues; queue++)
 		stats_add_queue(port, queue, stats);
+	pthread_mutex_unlock(&port->stats_lock);
 	return 0;
 }
 
@@ -137,8 +140,10 @@ vhostx_stats_reset(struct rte_eth_dev *dev)
 {
 	struct port *port = port_of(dev);
 
+	pthread_mutex_lock(&port->stats_lock);
 	for (uint16_t ring = 0; ring < 2 * port->args.nr_queues; ring++)
 		port->stats_base[ring] = totals_of(port, ring);
+	pthread_mutex_unlock(&port->stats_lock);
 	return 0;
 }
 
@@ -269,13 +274,15 @@ ring_xstats(const struct port *port, uint16_t ring, struct rte_eth_xstat *xstats
 int
 vhostx_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n)
 {
-	const struct port *port = port_of(dev);
+	struct port *port = port_of(dev);
 	unsigned int total = nr_xstats(dev), nr = 0;
 
 	if (!xstats || n < total)
 		return (int)total;
+	pthread_mutex_lock(&port->stats_lock);
 	for (uint16_t i = 0; i < nr_rings(dev); i++)
 		nr += ring_xstats(port, nth_ring(dev, i), xstats + nr);
+	pthread_mutex_unlock(&port->stats_lock);
 	for (unsigned int i = 0; i < nr; i++)
 		xstats[i].id = i;
 	return (int)nr;
@@ -286,14 +293,24 @@ vhostx_xstats_reset(struct rte_eth_dev *dev)
 {
 	struct port *port = port_of(dev);
 
+	pthread_mutex_lock(&port->stats_lock);
 	for (uint16_t ring = 0; ring < 2 * port->args.nr_queues; ring++)
 		ring_values(port, ring, port->xstats_base + ring * xstats_stride());
+	pthread_mutex_unlock(&port->stats_lock);
 	return 0;
+}
+
+/* Two processes with the same number agree on the port's structure and on the order of counters. */
+uint32_t
+vhostx_layout(void)
+{
+	return (uint32_t)sizeof(struct port) << 16 ^ ring_nr_xstats(0) << 8 ^ ring_nr_xstats(1);
 }
 
 int
 vhostx_stats_init(struct port *port)
 {
+	pthread_mutex_init(&port->stats_lock, NULL);
 	port->xstats_base = calloc(2u * port->args.nr_queues * xstats_stride(),
 				   sizeof(*port->xstats_base));
 	return port->xstats_base ? 0 : -ENOMEM;
@@ -304,4 +321,5 @@ vhostx_stats_fini(struct port *port)
 {
 	free(port->xstats_base);
 	port->xstats_base = NULL;
+	pthread_mutex_destroy(&port->stats_lock);
 }
