@@ -29,13 +29,13 @@ ROOMS = {
 }
 FRONT_DOOR_FILES = {
     "base": {"vhostcore.h"},  # the log levels of the public interface
-    "ring": {"vhostcore.h", "vhostcore_notify.h", "vhostcore_ring.h"},  # faults, what to watch
+    "ring": {"vhostcore.h", "vhostcore_queue.h", "vhostcore_notify.h", "vhostcore_ring.h"},  # faults, what to watch
     "ctl": {"device.h", "vhostcore_loop.h", "vhostcore_message.h"},
-    "net": {"class.h", "queue.h", "vhostcore_net.h"},
+    "net": {"class.h", "dirty.h", "queue.h", "vhostcore_net.h"},
 }
 PUBLIC_HEADERS = {"vhostcore.h", "vhostcore_features.h", "vhostcore_loop.h", "vhostcore_memory.h",
                   "vhostcore_message.h", "vhostcore_net.h", "vhostcore_notify.h",
-                  "vhostcore_ring.h", "vhostcore_vdpa.h"}
+                  "vhostcore_queue.h", "vhostcore_ring.h", "vhostcore_vdpa.h"}
 
 # A line that says this ... may be in these files only, or below these folders.
 HOMES = {

@@ -45,8 +45,8 @@ void *vhc_device_guest_pointer(struct vhc_device *dev, uint64_t guest_addr, uint
 /**
  * Who shares memory with us may make its file shorter, and touching what is missing is SIGBUS. With
  * the first memory that is shared we install a handler that puts zero pages there; then the device
- * drops that front-end and says so, and nothing else notices. What is not about memory that we mapped goes to the
- * handler that was there before, or has its default effect.
+ * drops that front-end and says so, and nothing else notices. What is not about memory that we
+ * mapped goes to the handler that was there before, or has its default effect.
  *
  * @p on true, the default: install it, or put it on top again of one that was set since (this is
  * also done whenever memory is shared). False: restore what was there; called before the first

@@ -12,7 +12,8 @@
  * means here that nobody does; a vdpa one has a vDPA device made of software.
  *
  * One line of JSON a question: "info PORT", "control PORT", "queue PORT RING",
- * "push PORT RING COUNT [NUMBER]", "pull PORT RING COUNT", "changed PORT WAIT", "notifier PORT RING SIZE", "quit".
+ * "push PORT RING COUNT [NUMBER]", "pull PORT RING COUNT", "changed PORT WAIT",
+ * "notifier PORT RING SIZE", "quit".
  * Of the dirty log: "log PORT", "mark PORT ADDRESS LENGTH", "used PORT RING OFFSET LENGTH".
  * Of a vdpa port: "vdpa PORT", "stats PORT RING", "reset PORT RING", "fail PORT ERRNO".
  */

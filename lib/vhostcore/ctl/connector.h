@@ -2,8 +2,8 @@
 /*
  * connector.h - the endpoint of the client role: the front-end listens, we connect and reconnect.
  *
- * Knows:   a path, the loop, who tells of files that appear. Goes on trying for ever: at once when the socket file
- *          appears, else less and less often, down to once a second.
+ * Knows:   a path, the loop, who tells of files that appear. Goes on trying for ever: at once when
+ *          the socket file appears, else less and less often, down to once a second.
  * Trusts:  nothing of whoever listens; one that accepts and hangs up is tried ever less often.
  * Runs on: control thread; every function on any thread that holds the loop's lock.
  */

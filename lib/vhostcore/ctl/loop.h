@@ -8,8 +8,8 @@
  *
  * There is one a control thread, that is, one unless servers ask for more. All control state of a
  * server is guarded by its loop's lock. Every handler runs with it held, and every API call takes
- * it. Nobody takes a second loop's lock while holding one. The lock is recursive and first come, first served: between two
- * handlers the thread that has waited longest gets in.
+ * it. Nobody takes a second loop's lock while holding one. The lock is recursive and first come,
+ * first served: between two handlers the thread that has waited longest gets in.
  */
 #ifndef VHC_CTL_LOOP_H
 #define VHC_CTL_LOOP_H

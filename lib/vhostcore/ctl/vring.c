@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../base/fd.h"
 #include "relay.h"
 
 static struct vhc_queue *
