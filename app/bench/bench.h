@@ -23,7 +23,7 @@
 #define BENCH_MAX_ROUNDS 1000
 #define BENCH_MAX_PORTS 14	/* pairs; a distribution's DPDK has room for 32 ports */
 #define BENCH_MAX_QUEUES 4
-#define BENCH_MAX_DEVICES 1024	/* of the library, without ports */
+#define BENCH_MAX_DEVICES 4096	/* of the library, without ports */
 #define BENCH_GUEST_LEN (UINT64_C(2) << 20)	/* memory of one's front-end */
 #define BENCH_KINDS 3
 

@@ -61,7 +61,7 @@ static const char usage[] =
 	"  --idle         cycles of a poll that finds nothing\n"
 	"  --ports N      cycles a packet and an empty poll with 1, 2, 4 ... N ports (at most 14)\n"
 	"                 polled in turn\n"
-	"  --devices N    the same of 1, 2, 4 ... N devices of the library itself (at most 1024),\n"
+	"  --devices N    the same of 1, 2, 4 ... N devices of the library itself (at most 4096),\n"
 	"                 without ports or peer, each with a front-end on its socket; floor is as\n"
 	"                 many bare rings, heap, resident and attach what one device takes\n"
 	"\n"

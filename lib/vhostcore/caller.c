@@ -192,17 +192,6 @@ end_thread(void)
 	fd_close(&caller.wake_fd);
 }
 
-/* Where the queue hangs in the list, or the end of it. */
-static struct vhc_queue **
-link_of(const struct vhc_queue *q)
-{
-	struct vhc_queue **link = &caller.first;
-
-	while (*link && *link != q)
-		link = &(*link)->duty.next;
-	return link;
-}
-
 /* Needs life_lock; a queue already listed only changes its interval. */
 static int
 list(struct vhc_queue *q, uint64_t interval)
@@ -213,8 +202,11 @@ list(struct vhc_queue *q, uint64_t interval)
 		return rc;
 	pthread_mutex_lock(&caller.lock);
 	q->duty.interval = interval;
-	if (!*link_of(q)) {
+	if (!q->duty.link) {
 		q->duty.next = caller.first;
+		q->duty.link = &caller.first;
+		if (caller.first)
+			caller.first->duty.link = &q->duty.next;
 		caller.first = q;
 	}
 	pthread_mutex_unlock(&caller.lock);
@@ -225,12 +217,13 @@ list(struct vhc_queue *q, uint64_t interval)
 static void
 unlist(struct vhc_queue *q)
 {
-	struct vhc_queue **link;
-
 	pthread_mutex_lock(&caller.lock);
-	link = link_of(q);
-	if (*link)
-		*link = q->duty.next;
+	if (q->duty.link) {
+		*q->duty.link = q->duty.next;
+		if (q->duty.next)
+			q->duty.next->duty.link = q->duty.link;
+		q->duty.link = NULL;
+	}
 	pthread_mutex_unlock(&caller.lock);
 	q->duty.interval = 0;
 	vhc_caller_flush(q);

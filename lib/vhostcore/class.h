@@ -72,7 +72,8 @@ struct vhc_class {
 
 	/*
 	 * What is written is logged from now on, or no longer (dirty_log_is_on()): choose q->burst
-	 * anew. The gate is closed. Not there: bursts ask each time.
+	 * anew. The gate is closed, or the poller itself is inside. Not there: bursts ask each
+	 * time, and a new memory table is changed over to with the gate closed.
 	 */
 	void (*queue_relog)(struct vhc_queue *q);
 

@@ -19,11 +19,14 @@
 #include "base/order.h"
 #include "ctl/session.h"
 #include "lost.h"
+#include "near.h"
 #include "postcopy.h"
+#include "remap.h"
 #include "server.h"
 #include "vhostcore_features.h"
 
 #define DEVICE_SETTLE_MS 3000
+#define DEVICE_POLLERS_MS 10000	/* until we look again who polls */
 
 /* A message names a ring with eight bits. */
 static bool
@@ -154,6 +157,7 @@ vhc_device_attach(struct vhc_device *dev, int sock, pid_t peer)
 		return rc;
 	dev->peer = peer;
 	dev->last_refusal[0] = '\0';
+	dev->is_far_told = false;
 	vhc_device_explain(dev);
 	if (dev->ops.connected)
 		dev->ops.connected(dev, true, dev->ops_arg);
@@ -187,6 +191,8 @@ tell_queues(struct vhc_device *dev)
 	}
 }
 
+static void look_later(struct vhc_device *dev, uint64_t ms);
+
 static void
 on_settled(void *arg)
 {
@@ -194,6 +200,15 @@ on_settled(void *arg)
 
 	dev->settle_timer = 0;
 	vhc_device_explain(dev);
+	if (vhc_near_judge_pollers(dev))
+		look_later(dev, DEVICE_POLLERS_MS);
+}
+
+static void
+look_later(struct vhc_device *dev, uint64_t ms)
+{
+	if (vhc_loop_timer(dev->loop, ms, on_settled, dev, &dev->settle_timer))
+		log_err(dev->name, "out of memory: cannot watch over the guest's start");
 }
 
 /* Give the guest time to bring its interface up before we wonder why it does not. */
@@ -201,9 +216,8 @@ static void
 watch_settling(struct vhc_device *dev)
 {
 	vhc_loop_cancel(dev->loop, &dev->settle_timer);
-	if (dev->running &&
-	    vhc_loop_timer(dev->loop, DEVICE_SETTLE_MS, on_settled, dev, &dev->settle_timer))
-		log_err(dev->name, "out of memory: cannot watch over the guest's start");
+	if (dev->running)
+		look_later(dev, DEVICE_SETTLE_MS);
 }
 
 /* Every ring it needs runs, and there is one at least. */
@@ -421,6 +435,8 @@ vhc_device_set_map(struct vhc_device *dev, struct map *map)
 	struct map *old = dev->map;
 
 	dev->map = map;
+	if (!dev->raw_rings)
+		vhc_pollers_change_over(dev);
 	for (uint16_t i = 0; i < dev->nr_rings; i++)
 		if (dev->raw_rings)
 			vhc_queue_stop(dev->queues[i]);	/* update starts it again */

@@ -53,6 +53,7 @@ struct vhc_device {
 	struct vhc_server *server;
 	struct loop *loop;
 	struct vhc_device *next_watched; /* lost.c */
+	struct vhc_device **link_watched; /* likewise; NULL: it is not watched */
 	struct vhc_device_ops ops;
 	struct vdpa_binding *vdpa;	/* hardware that serves rings; NULL: none */
 	void *ops_arg;
@@ -88,6 +89,7 @@ struct vhc_device {
 	int done_fd;			/* pollers tell that what they had is back; -1: none do */
 	uint64_t done_watch;
 	uint64_t settle_timer;		/* runs for a while after `running` became true */
+	bool is_far_told;		/* that its queues are polled on another NUMA node */
 	enum vhc_stage stage;
 	char why[VHC_WHY_LEN];
 	char last_refusal[VHC_WHY_LEN];	/* what the front-end last got wrong, or "" */
@@ -179,6 +181,9 @@ void vhc_queue_destroy(struct vhc_queue *q);
 
 /* Run if everything is there, else do not. True if that changed. */
 bool vhc_queue_update(struct vhc_queue *q);
+
+/* Of a packed ring that starts: is it where the front-end says? If not, go on where it is. */
+void vhc_queue_find_place(struct vhc_queue *q);
 
 /* Chains that the application has, of a ring that runs or ran. */
 uint32_t vhc_queue_nr_held(const struct vhc_queue *q);

@@ -22,6 +22,9 @@
 #include "control.h"
 #include "ctl/relay.h"
 #include "device.h"
+#include "mem/node.h"
+#include "near.h"
+#include "remap.h"
 #include "ring/inflight.h"
 #include "ring/raw.h"
 #include "ring/verbs.h"
@@ -29,12 +32,10 @@
 int
 vhc_queue_create(struct vhc_device *dev, uint16_t index, struct vhc_queue **out)
 {
-	size_t len = (dev->cls->queue_len + VHC_CACHE_LINE - 1) & ~(size_t)(VHC_CACHE_LINE - 1);
-	struct vhc_queue *q = aligned_alloc(VHC_CACHE_LINE, len);
+	struct vhc_queue *q = vhc_node_alloc(dev->cls->queue_len);
 
 	if (!q)
 		return -ENOMEM;
-	memset(q, 0, len);
 	vhc_gate_init(&q->gate);
 	q->dev = dev;
 	q->index = index;
@@ -43,6 +44,8 @@ vhc_queue_create(struct vhc_device *dev, uint16_t index, struct vhc_queue **out)
 	q->ring.call_fd = q->ring.err_fd = -1;
 	q->ring.faults = &q->faults;
 	q->faults.last = RING_FAULT_NONE;
+	q->poll_cpu = QUEUE_CPU_UNASKED;
+	q->memory_node = -1;
 	dev->cls->queue_init(q);
 	*out = q;
 	return 0;
@@ -237,10 +240,12 @@ queue_start(struct vhc_queue *q)
 	vhc_ring_start(&q->ring, q->base);
 	if (!start_tracking(q))
 		return false;
+	vhc_queue_find_place(q);
 	if ((uint16_t)vhc_ring_base(&q->ring) != (uint16_t)q->base)
 		log_info(dev->name,
 			 "ring %u: the front-end said to go on at 0x%x, the ring itself says 0x%x",
 			 q->index, q->base, vhc_ring_base(&q->ring));
+	vhc_near_follow(q);
 	q->running = true;
 	q->base_is_said = false;
 	if (q->is_control) {
@@ -351,10 +356,14 @@ vhc_queue_update(struct vhc_queue *q)
 void
 vhc_queue_remap(struct vhc_queue *q)
 {
-	if (!q->running)
+	if (!q->running || vhc_queue_has_changed_over(q))
 		return;
 	/* Bursts return 0 for as long as it takes to swap a few pointers, no longer. */
 	queue_close(q);
+	if (q->is_asked)
+		q->dev->cls->queue_relog(q);	/* the real burst, if the other is still there */
+	q->is_asked = false;
+	q->next_map = NULL;
 	if (q->dev->map && !vhc_ring_translate(&q->ring, &q->claim, q->dev->map, q->obstacle)) {
 		if (q->dev->cls->lends)
 			q->dev->cls->lends->remap(q);

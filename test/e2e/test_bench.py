@@ -178,7 +178,7 @@ def test_progress_is_for_terminals(folder):
     (["--paths", "split-nothing"], 'there is no path "split-nothing"'),
     (["--sizes", "63"], '"63" is not a number from 64 to 1518'),
     (["--ports", "15"], '"15" is not a number from 1 to 14'),
-    (["--devices", "1025"], '"1025" is not a number from 1 to 1024'),
+    (["--devices", "4097"], '"4097" is not a number from 1 to 4096'),
     (["--devices", "4", "--queues", "2"], "one pair of queues"),
     (["--devices", "4", "--drivers", "net_vhost,net_vhostx"], "no driver takes part"),
     (["--drivers", "net_vhost"], "two names are needed"),

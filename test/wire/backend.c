@@ -6,14 +6,16 @@
  * Trusts:  the test that started it; it ends when that one does (end of stdin) or after LIFETIME_S.
  * Runs on: the main thread; log lines and events come from the control thread, on stderr.
  *
- * usage: backend server|client|plain|vdpa:RINGS:PATH...
+ * usage: backend server|client|tracked|plain|vdpa:RINGS:PATH...
  *
- * The first two are network devices. A plain one has no class and works its rings itself, which
- * means here that nobody does; a vdpa one has a vDPA device made of software.
+ * The first three are network devices, the third with notes of what is in flight. A plain one has
+ * no class and works its rings itself, which means here that nobody does; a vdpa one has a vDPA
+ * device made of software.
  *
  * One line of JSON a question: "info PORT", "control PORT", "queue PORT RING",
  * "push PORT RING COUNT [NUMBER]", "pull PORT RING COUNT", "changed PORT WAIT",
  * "notifier PORT RING SIZE", "quit".
+ * Packets without a pause, on one ring at a time: "traffic PORT RING", "seen", "quiet PORT RING".
  * Of the dirty log: "log PORT", "mark PORT ADDRESS LENGTH", "used PORT RING OFFSET LENGTH".
  * Of a vdpa port: "vdpa PORT", "stats PORT RING", "reset PORT RING", "fail PORT ERRNO".
  */
@@ -30,6 +32,7 @@
 #include "vhostcore_memory.h"
 #include "vhostcore_message.h"
 #include "packets.h"
+#include "traffic.h"
 
 #define PORTS_MAX	16
 #define LIFETIME_S	900
@@ -218,6 +221,18 @@ print_pull(struct vhc_queue *q, unsigned int count)
 	printf("],");
 }
 
+static void
+print_traffic(void)
+{
+	struct traffic_seen seen;
+
+	traffic_look(&seen);
+	print_number("thread", (uint64_t)seen.thread);
+	print_number("packets", seen.nr_packets);
+	print_number("bursts", seen.nr_bursts);
+	print_number("turned_away", seen.nr_turned_away);
+}
+
 /* ---- requests of ours ----------------------------------------------------------------------- */
 
 /* A page of ours for the guest to kick; `size` 0: no longer. */
@@ -335,6 +350,12 @@ answer(const char *line)
 		print_push(q, count, number);
 	else if (!strcmp(verb, "pull") && q)
 		print_pull(q, count);
+	else if (!strcmp(verb, "traffic") && q)
+		print_error_code(traffic_start(q));
+	else if (!strcmp(verb, "seen"))
+		print_traffic();
+	else if (!strcmp(verb, "quiet") && q)
+		traffic_stop();
 	else if (!strcmp(verb, "changed") && dev)
 		print_error_code(vhc_device_config_changed(dev, ring));
 	else if (!strcmp(verb, "notifier") && dev)
@@ -385,6 +406,7 @@ start_port(char *spec)
 	opts.name = opts.ops_arg = names[nr_servers];
 	opts.role = strcmp(role, "client") ? VHC_ROLE_SERVER : VHC_ROLE_CLIENT;
 	opts.nr_rings = (uint16_t)nr_rings;
+	opts.inflight = !strcmp(role, "tracked");
 	opts.raw_rings = !strcmp(role, "plain");
 	opts.features_on = opts.raw_rings ? VHC_FEATURE_LOG_ALL : 0;
 	if (!strcmp(role, "vdpa")) {

@@ -16,7 +16,8 @@ from backend import BackEnd
 from driver import BUFFERS_AT, DESC_F_WRITE, MEMORY_NAME, PACKED_FRESH, RING_SPACE, Memory, PackedRing, Ring
 from frontend import Feature, FrontEnd, Protocol, Request, bits, eventfd_count, make_eventfd
 from life_model import GuestRing, Model
-from life_verbs import LOG_SIZE, NR_RINGS, VERBS, WEIGHTS, Connect, Disconnect, Packets, Renew, SetVringCall, Step, draw_step
+from life_verbs import LOG_SIZE, NR_RINGS, VERBS, WEIGHTS, Connect, Disconnect, Packets, Renew, SetVringCall, Step
+from life_verbs import draw_step
 
 PAGE = 4096
 HEADER, FRAME = 12, 60
@@ -253,8 +254,8 @@ class World:
         self.nr_moved += expected
 
     def _check_one(self, half, ring, entry, slot, sent, number) -> None:
-        length = 0 if half.sends else HEADER + FRAME
-        assert half.ring.used(entry) == (slot, length), f"ring {ring}: used {half.ring.used(entry)}, not {(slot, length)}"
+        used, due = half.ring.used(entry), (slot, 0 if half.sends else HEADER + FRAME)
+        assert used == due, f"ring {ring}: used {used}, not {due}"
         if half.sends:
             assert number == sent, f"ring {ring}: packet {number} came, not {sent}"
         else:

@@ -49,6 +49,7 @@ struct net_queue {
 	bool linear;		/* pull: one mbuf a packet */
 	bool ext_buffers;	/* pull: long packets get buffers of their own */
 	bool vlan_strip;	/* pull: tags move into the mbuf */
+	vhc_burst_t unnoted;	/* the burst that does not note where it runs */
 	vhc_burst_t unstripped;	/* pull: the burst that leaves them where they are */
 	bool announces;		/* pull: `mac` goes before the guest's next packets */
 	struct rte_ether_addr mac;

@@ -92,6 +92,14 @@ check_size(const struct ring_claim *claim, char *reason)
 	return -EINVAL;
 }
 
+void
+vhc_ring_use_map(struct ring *r, const struct map *map)
+{
+	r->map = map;
+	r->hint = (struct map_hint){ 0 };
+	r->table_hint = (struct map_hint){ 0 };
+}
+
 int
 vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct map *map,
 		   char *reason)
@@ -115,9 +123,7 @@ vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct 
 	r->indirect = claim->indirect;
 	r->in_order = claim->in_order;
 	r->is_raw = claim->is_raw;
-	r->map = map;
-	r->hint = (struct map_hint){ 0 };
-	r->table_hint = (struct map_hint){ 0 };
+	vhc_ring_use_map(r, map);
 	return 0;
 }
 

@@ -36,6 +36,9 @@ struct vhc_queue_monitor;
 int vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct map *map,
 		       char *reason) VHC_MUST_USE;
 
+/* What the addresses in it mean is in this map from now on. Its own parts stay where they are. */
+void vhc_ring_use_map(struct ring *r, const struct map *map);
+
 /*
  * Begin a life of a translated ring. `base` is what SET_VRING_BASE said, in its encoding.
  *
