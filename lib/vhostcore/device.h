@@ -16,8 +16,8 @@
 
 #include "class.h"
 #include "ctl/loop.h"
+#include "device_parts.h"
 #include "mem/dirty_log.h"
-#include "mem/file.h"
 #include "spec/vhost_user.h"
 #include "vhostcore_features.h"
 
@@ -26,23 +26,6 @@
 struct channel;
 struct session;
 struct vdpa_binding;
-
-/* Where requests are noted while they are worked on: a piece of a file for each queue. */
-struct device_inflight {
-	struct file_view view;		/* nothing: they are not */
-	uint16_t num_queues;
-	uint16_t queue_size;
-};
-
-/* Memory that comes page by page (postcopy.h). */
-struct device_postcopy {
-	struct page_source *source;	/* NULL: no POSTCOPY_ADVISE came */
-	bool is_listening;
-	bool owes_ack;		/* the front-end, of what we answered to requests about memory ... */
-	struct map *next;	/* ... and what is used when it has come; NULL: what is used now */
-	struct vhc_device *next_watched;
-	bool is_late;		/* it left control waiting; written by the watcher */
-};
 
 struct vhc_device {
 	/* fixed */

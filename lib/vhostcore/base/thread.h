@@ -14,8 +14,8 @@
 #include "compiler.h"
 
 /*
- * One no signal of the application lands on; SIGBUS is about what it does itself. `name` has at most
- * 15 bytes. 0 or -errno.
+ * One no signal of the application lands on; SIGBUS is about what it does itself. `name` has at
+ * most 15 bytes. 0 or -errno.
  */
 int vhc_thread_start(pthread_t *thread, const char *name, void *(*run)(void *), void *arg)
 	VHC_MUST_USE;

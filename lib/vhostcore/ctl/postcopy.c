@@ -13,7 +13,7 @@
 
 #include "../postcopy.h"
 
-/* QEMU asks once for each queue pair, and then waits for ever for an answer to a table it sent once. */
+/* QEMU asks once a queue pair, and then waits for answers to a table that it sent only once. */
 int
 vhc_on_postcopy_advise(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {

@@ -144,8 +144,8 @@ conclude(struct session *s, const struct schema_entry *entry, struct reply *repl
 }
 
 /*
- * In postcopy, a front-end acknowledges what we answered to a request about memory; it says so, too,
- * if it had nothing to request.
+ * In postcopy, a front-end acknowledges what we answered to a request about memory; it says so,
+ * too, if it had nothing to request.
  */
 static bool
 is_memory_ack(const struct vhc_device *dev, const struct msg *msg)

@@ -35,7 +35,7 @@ struct region {
 	dev_t dev;		/* identity of the file */
 	ino_t ino;
 	unsigned int refs;	/* maps that hold it */
-	struct page_source *source;	/* its pages come from there (pages.h); NULL: are here ... */
+	struct page_source *source;	/* of its pages (pages.h); NULL: they are here ... */
 	struct region *next_watched;	/* ... and the next of its regions */
 };
 
