@@ -6,8 +6,8 @@
  * Trusts:  nothing of the front-end.
  * Runs on: control thread, under the loop's lock; the watcher on its own thread.
  *
- * Locks are taken in this order: a loop's, life_lock, watcher.lock, that of mem/pages.c. The watcher
- * never takes the first two: whoever has one may be asleep, or wait for the watcher.
+ * Locks are taken in this order: a loop's, life_lock, watcher.lock, that of mem/pages.c. The
+ * watcher never takes the first two: whoever has one may be asleep, or wait for the watcher.
  */
 #include "postcopy.h"
 

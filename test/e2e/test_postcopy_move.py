@@ -36,7 +36,7 @@ def test_pings_go_on(folder, qemu, rings, rounds):
     vdevs = [paths.vhost_vdev(port, socket_of[port], **{"postcopy-support": 1}) for port in (0, 1)]
     with Testpmd(vdevs, folder=folder, name="switch", forward="icmpecho", lcores=BACK_LCORES) as switch:
         switch.start()
-        pings = 1500 + 2500 * rounds
+        pings = 2500 * rounds
         with MovingGuest(folder, socket_of, steps=("hold", "ping", "held"), options={"pings": pings, "size": 1000},
                          qemu=qemu, props=RINGS[rings], lifetime=300) as vm:
             vm.here.link()
