@@ -14,19 +14,17 @@
  * Locks are taken in this order: the loop's, life_lock, caller.lock. The thread itself takes only
  * the last, so that whoever has the others may wait for it.
  */
-#define _GNU_SOURCE 1	/* pthread_setname_np() */
-
 #include "caller.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/thread.h"
 #include "ring/verbs.h"
 
 #define NS_PER_US	UINT64_C(1000)
@@ -168,26 +166,19 @@ run(void *arg)
 
 /* ---- its life ------------------------------------------------------------------------------- */
 
-/* Signals are for the application's threads. */
 static int
 start_thread(void)
 {
-	sigset_t all, before;
 	int rc;
 
 	caller.wake_fd = eventfd(0, EFD_CLOEXEC);
 	if (caller.wake_fd < 0)
 		return -errno;
 	caller.is_ending = false;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&caller.thread, NULL, run, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc == 0)
-		pthread_setname_np(caller.thread, "vhostcore-call");
-	else
+	rc = vhc_thread_start(&caller.thread, "vhostcore-call", run, NULL);
+	if (rc)
 		fd_close(&caller.wake_fd);
-	return -rc;
+	return rc;
 }
 
 static void

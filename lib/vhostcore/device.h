@@ -16,8 +16,8 @@
 
 #include "class.h"
 #include "ctl/loop.h"
+#include "device_parts.h"
 #include "mem/dirty_log.h"
-#include "mem/file.h"
 #include "spec/vhost_user.h"
 #include "vhostcore_features.h"
 
@@ -26,13 +26,6 @@
 struct channel;
 struct session;
 struct vdpa_binding;
-
-/* Where requests are noted while they are worked on: a piece of a file for each queue. */
-struct device_inflight {
-	struct file_view view;		/* nothing: they are not */
-	uint16_t num_queues;
-	uint16_t queue_size;
-};
 
 struct vhc_device {
 	/* fixed */
@@ -65,6 +58,7 @@ struct vhc_device {
 	uint64_t protocol_features;	/* agreed on */
 	void *state;			/* what the class keeps of the driver */
 	struct map *map;		/* NULL: no memory shared yet */
+	struct device_postcopy postcopy;
 	struct device_inflight inflight;
 	struct dirty_log dirty;		/* bitmap of its own, marked by any thread */
 	uint8_t status;

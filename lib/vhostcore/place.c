@@ -43,15 +43,23 @@ go_on(struct vhc_queue *q, const struct ring_place *place)
 			   " come twice, none is lost", q->index, said, q->ring.used.idx);
 }
 
+/*
+ * A driver without indirect tables makes chains of several slots, which are easily misread: to give
+ * back what it does not expect would do it more harm than to wait.
+ */
 void
 vhc_queue_find_place(struct vhc_queue *q)
 {
 	struct ring_mark said = q->ring.used;
 	struct ring_place place;
+	bool is_found;
 
 	if (q->ring.kind != RING_PACKED || q->ring.is_raw || q->inflight)
 		return;
-	if (!vhc_packed_find(&q->ring, &place)) {
+	is_found = vhc_packed_find(&q->ring, &place);
+	if (is_found && is_same(place.mark, said) && !place.nr_cut_off)
+		return;
+	if (!is_found || !q->ring.indirect) {
 		log_notice(q->dev->name, "ring %u: going on at slot %u of a packed ring, as the"
 			   " front-end says; if the back-end before this one was killed, packets"
 			   " may come twice, be lost, or not come at all until the guest's driver"
@@ -59,8 +67,6 @@ vhc_queue_find_place(struct vhc_queue *q)
 			   q->index, said.idx);
 		return;
 	}
-	if (is_same(place.mark, said) && !place.nr_cut_off)
-		return;
 	if (is_beginning(said) || !vhc_packed_may_be_at(&q->ring, said))
 		go_on(q, &place);
 }

@@ -6,11 +6,11 @@
  * Trusts:  the test that started it; it ends when that one does (end of stdin) or after LIFETIME_S.
  * Runs on: the main thread; log lines and events come from the control thread, on stderr.
  *
- * usage: backend server|client|tracked|plain|vdpa:RINGS:PATH...
+ * usage: backend server|client|tracked|tracked-client|plain|vdpa:RINGS:PATH...
  *
- * The first three are network devices, the third with notes of what is in flight. A plain one has
- * no class and works its rings itself, which means here that nobody does; a vdpa one has a vDPA
- * device made of software.
+ * The first four are network devices; tracked ones note what is in flight. A plain one has no class
+ * and works its rings itself, which means here that nobody does; a vdpa one has a vDPA device made
+ * of software.
  *
  * One line of JSON a question: "info PORT", "control PORT", "queue PORT RING",
  * "push PORT RING COUNT [NUMBER]", "pull PORT RING COUNT", "changed PORT WAIT",
@@ -392,7 +392,7 @@ let_pull(struct vhc_device *dev, uint16_t nr_rings)
 static int
 start_port(char *spec)
 {
-	char role[8], path[128];
+	char role[16], path[128];
 	unsigned int nr_rings;
 	struct vhc_server_opts opts = {
 		.ops = &ops,
@@ -400,13 +400,14 @@ start_port(char *spec)
 	};
 	int rc;
 
-	if (nr_servers == PORTS_MAX || sscanf(spec, "%7[a-z]:%u:%127s", role, &nr_rings, path) != 3)
+	if (nr_servers == PORTS_MAX ||
+	    sscanf(spec, "%15[a-z-]:%u:%127s", role, &nr_rings, path) != 3)
 		return -1;
 	snprintf(names[nr_servers], sizeof(names[0]), "port%u", nr_servers);
 	opts.name = opts.ops_arg = names[nr_servers];
-	opts.role = strcmp(role, "client") ? VHC_ROLE_SERVER : VHC_ROLE_CLIENT;
+	opts.role = !strstr(role, "client") ? VHC_ROLE_SERVER : VHC_ROLE_CLIENT;
 	opts.nr_rings = (uint16_t)nr_rings;
-	opts.inflight = !strcmp(role, "tracked");
+	opts.inflight = !strncmp(role, "tracked", 7);
 	opts.raw_rings = !strcmp(role, "plain");
 	opts.features_on = opts.raw_rings ? VHC_FEATURE_LOG_ALL : 0;
 	if (!strcmp(role, "vdpa")) {
@@ -414,6 +415,7 @@ start_port(char *spec)
 		opts.vdpa = vdpas[nr_servers] ? soft_vdpa_device(vdpas[nr_servers]) : NULL;
 	} else if (!opts.raw_rings) {
 		opts.cls = vhc_net_class();
+		opts.postcopy = true;
 	}
 	rc = vhc_server_create(&opts, &servers[nr_servers]);
 	if (rc == 0 && opts.cls)

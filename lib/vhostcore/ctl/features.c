@@ -75,7 +75,10 @@ vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply
 	(void)reply;
 	if (alien) {
 		dev->status &= (uint8_t)~VIRTIO_STATUS_FEATURES_OK;
-		return vhc_session_refuse(dev, -EINVAL, "SET_FEATURES: %s was not offered",
+		/* QEMU repeats what the guest agreed on with the back-end before this one. */
+		return vhc_session_refuse(dev, -EINVAL, "SET_FEATURES: %s was not offered; give"
+					  " the port the options it had when the guest's driver"
+					  " started, or restart that driver",
 					  vhc_device_features_text(dev, alien, names,
 								   sizeof(names)));
 	}

@@ -20,7 +20,7 @@ struct ring_place {
 	uint16_t nr_cut_off;	/* entries from there on of a batch whose first never came */
 };
 
-/* False: it cannot be told. */
+/* False: it cannot be told. Longer chains may be misread: ask where there are tables for them. */
 bool vhc_packed_find(const struct ring *r, struct ring_place *place);
 
 /* Could the next used entry go there, however long the chains are? False: certainly not. */
