@@ -200,8 +200,8 @@ watch_silence(struct session *s)
 }
 
 /*
- * QEMU, whose guest agreed with an earlier back-end on more than is offered now, does not say so: it
- * asks, prints the missing bits to its own user, and goes.
+ * QEMU, whose guest agreed with an earlier back-end on more than is offered now, does not say so:
+ * it asks, prints the missing bits to its own user, and goes.
  */
 static const char *
 how_it_ended(const struct vhc_device *dev)
