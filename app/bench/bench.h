@@ -25,6 +25,7 @@
 #define BENCH_MAX_QUEUES 4
 #define BENCH_MAX_DEVICES 4096	/* of the library, without ports */
 #define BENCH_GUEST_LEN (UINT64_C(2) << 20)	/* memory of one's front-end */
+#define BENCH_MAX_REGIONS 509	/* what a device takes */
 #define BENCH_KINDS 3
 
 /* Whom a round is taken of; the floor is no driver, it is the least work that moves the bytes. */
@@ -117,6 +118,7 @@ struct bench_options {
 	unsigned int nr_rounds;
 	unsigned int nr_bursts;			/* in a round */
 	unsigned int millis;			/* of a stretch of --loop */
+	unsigned int nr_regions;		/* of a guest of --devices */
 	bool matrix;
 	bool hugepages;
 	const char *json;

@@ -33,6 +33,7 @@
 static struct bench_devices library, floors;
 static struct vhc_server *first;	/* starts what a process needs once; nobody connects */
 static char folder[48];
+static unsigned int nr_regions;		/* of each guest */
 
 /* ---- once ----------------------------------------------------------------------------------- */
 
@@ -80,6 +81,7 @@ server_create(const char *name, const char *path, struct vhc_server **server)
 int
 bench_library_start(const struct bench_options *o)
 {
+	nr_regions = o->nr_regions;
 	vhc_log_set_sink(print_complaint, NULL);
 	if (allow_files(o->ports[o->nr_ports - 1]))
 		return -1;
@@ -199,6 +201,10 @@ front_open(struct bench_devices *side, unsigned int nr, const struct bench_path 
 		.memory = side->memory + nr * BENCH_GUEST_LEN,
 		.memory_len = BENCH_GUEST_LEN,
 		.rings_at = nr % RINGS_PLACES * RINGS_STEP,
+		.nr_regions = nr_regions,
+		.nr_pieces = bench_buffers.nr,
+		.pieces_at = nr % RINGS_PLACES * RINGS_STEP + FRONTEND_RINGS_LEN,
+		.piece_len = bench_buffers.step,
 	};
 
 	frontend_init(&d->front, &conf);

@@ -70,6 +70,8 @@ static const char usage[] =
 	"  --paths A,B    some of the paths below (default: all; --devices: the mergeable two)\n"
 	"  --sizes A,B    bytes, 64 to 1518 (default 64,1518)\n"
 	"  --queues A,B   queue pairs of a port, 1 to 4 (default 1)\n"
+	"  --regions N    of --devices: each guest's memory is shared as N regions, 1 to 509, and\n"
+	"                 packets are spread over all of them (default 1)\n"
 	"  --drivers PEER,OURS\n"
 	"                 any drivers that take iface= and queues=, more arguments after a colon,\n"
 	"                 as net_vhostx:key=1:key=2 (default net_vhost,net_vhostx)\n"
@@ -98,6 +100,7 @@ static const struct option longs[] = {
 	{ "paths", required_argument, NULL, 'p' },
 	{ "sizes", required_argument, NULL, 's' },
 	{ "queues", required_argument, NULL, 'q' },
+	{ "regions", required_argument, NULL, 'R' },
 	{ "drivers", required_argument, NULL, 'd' },
 	{ "alone", required_argument, NULL, 'a' },
 	{ "rounds", required_argument, NULL, 'r' },
@@ -242,6 +245,10 @@ default_drivers(struct bench_options *o)
 static int
 check_library(const struct bench_options *o)
 {
+	if (!o->mode->on_library && o->nr_regions) {
+		fprintf(stderr, "--regions: only with --devices; virtio-user chooses its own\n");
+		return -1;
+	}
 	if (!o->mode->on_library)
 		return 0;
 	if (o->nr_queues > 1 || o->queues[0] > 1) {
@@ -289,6 +296,8 @@ take_word(struct bench_options *o, int c)
 		return numbers(optarg, LEAST_SIZE, MOST_SIZE, "--sizes", o->sizes, &o->nr_sizes);
 	case 'q':
 		return numbers(optarg, 1, BENCH_MAX_QUEUES, "--queues", o->queues, &o->nr_queues);
+	case 'R':
+		return number_of(optarg, 1, BENCH_MAX_REGIONS, "--regions", &o->nr_regions);
 	case 'd':
 		return two_drivers(optarg, o);
 	case 'a':

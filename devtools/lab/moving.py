@@ -84,15 +84,22 @@ class MovingGuest:
     def monitor(self) -> contextlib.closing:
         return contextlib.closing(Monitor(self._path(self._serial, "qmp")))
 
-    def move(self, **parameters: object) -> dict[str, object]:
-        """To the other socket; what QEMU says of the move (downtime, total-time... in ms)."""
+    def move(self, postcopy: bool = False, **parameters: object) -> dict[str, object]:
+        """To the other socket; what QEMU says of the move (downtime, total-time... in ms).
+
+        postcopy    it runs there at once, and its memory comes after it
+        """
         channel = self._path(self._serial + 1, "in")
         with self.monitor() as source:
             there = self._start(1 - self.at, ["-incoming", f"unix:{channel}"])
             try:
                 source.do("migrate-set-parameters", **({"max-bandwidth": 1 << 30} | parameters))
                 self._wait_for_file(channel, there)
+                if postcopy:
+                    self._allow_postcopy(source)
                 source.do("migrate", uri=f"unix:{channel}")
+                if postcopy:
+                    self._begin_postcopy(source)
                 said = self._wait_moved(source)
             except BaseException:
                 there.stop()
@@ -100,6 +107,20 @@ class MovingGuest:
         self.here.stop()
         self.here, self.at = there, 1 - self.at
         return said
+
+    def _allow_postcopy(self, source: Monitor) -> None:
+        """On both sides; `self.monitor()` is the one that was started last."""
+        with self.monitor() as destination:
+            for monitor in (source, destination):
+                monitor.do("migrate-set-capabilities",
+                           capabilities=[{"capability": "postcopy-ram", "state": True}])
+
+    @staticmethod
+    def _begin_postcopy(source: Monitor) -> None:
+        deadline = time.monotonic() + _QMP_SECONDS
+        while source.do("query-migrate").get("status") in (None, "setup") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        source.do("migrate-start-postcopy")
 
     @staticmethod
     def _wait_for_file(path: Path, process) -> None:

@@ -16,9 +16,11 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/order.h"
 #include "ctl/session.h"
 #include "lost.h"
 #include "near.h"
+#include "postcopy.h"
 #include "remap.h"
 #include "server.h"
 #include "vhostcore_features.h"
@@ -109,6 +111,8 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_CONFIG_BIT);
 	dev->nr_vital_rings = opts->nr_vital_rings ? opts->nr_vital_rings :
 						     dev->cls->nr_vital_rings;
+	if (opts->postcopy)
+		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_PAGEFAULT_BIT);
 	if (!opts->cls || opts->inflight)
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT);
 	dev->raw_rings = opts->raw_rings;
@@ -295,13 +299,27 @@ vhc_device_forget_commands(struct vhc_device *dev)
 	memset(dev->state, 0, dev->cls->state_len);
 }
 
+static const char *
+dropped_as_late(struct vhc_device *dev)
+{
+	const char *reason = "in postcopy, the front-end did not bring a page of the guest's memory"
+			     " within 5 s, and the control thread, which needed it, serves other"
+			     " ports, too";
+
+	log_warn(dev->name, "dropped: %s", reason);
+	return reason;
+}
+
 void
 vhc_device_detach(struct vhc_device *dev, const char *reason)
 {
 	if (!dev->session)
 		return;
+	if (ld_relaxed(&dev->postcopy.is_late))
+		reason = dropped_as_late(dev);
 	/* The reason may live in the session. */
 	vhc_device_refused(dev, reason ? reason : "");
+	vhc_postcopy_abandon(dev);
 	vhc_session_destroy(dev->session);
 	dev->session = NULL;
 	vhc_device_reset(dev);

@@ -16,8 +16,8 @@
 
 #include "class.h"
 #include "ctl/loop.h"
+#include "device_parts.h"
 #include "mem/dirty_log.h"
-#include "mem/file.h"
 #include "spec/vhost_user.h"
 #include "vhostcore_features.h"
 
@@ -27,13 +27,6 @@ struct channel;
 struct session;
 struct vdpa_binding;
 
-/* Where requests are noted while they are worked on: a piece of a file for each queue. */
-struct device_inflight {
-	struct file_view view;		/* nothing: they are not */
-	uint16_t num_queues;
-	uint16_t queue_size;
-};
-
 struct vhc_device {
 	/* fixed */
 	char name[64];
@@ -42,7 +35,7 @@ struct vhc_device {
 	const struct vhc_class *cls;
 	struct vhc_server *server;
 	struct loop *loop;
-	struct vhc_device *next_watched; /* lost.c */
+	struct vhc_device *next_watched, **link_watched; /* lost.c; no link: not watched */
 	struct vhc_device_ops ops;
 	struct vdpa_binding *vdpa;	/* hardware that serves rings; NULL: none */
 	void *ops_arg;
@@ -65,6 +58,7 @@ struct vhc_device {
 	uint64_t protocol_features;	/* agreed on */
 	void *state;			/* what the class keeps of the driver */
 	struct map *map;		/* NULL: no memory shared yet */
+	struct device_postcopy postcopy;
 	struct device_inflight inflight;
 	struct dirty_log dirty;		/* bitmap of its own, marked by any thread */
 	uint8_t status;

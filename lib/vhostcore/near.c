@@ -48,10 +48,10 @@ static void
 warn(struct vhc_device *dev, const struct vhc_queue *q, int cpu, int node)
 {
 	dev->is_far_told = true;
-	log_warn(dev->name, "ring %u is polled on CPU %d of NUMA node %d, but the guest's memory is "
-		 "on node %d: packets cross between them, which is slow: poll it on a CPU of node "
-		 "%d, or give the guest memory of node %d", q->index, cpu, node, q->memory_node,
-		 q->memory_node, node);
+	log_warn(dev->name, "ring %u is polled on CPU %d of NUMA node %d, but the guest's memory "
+		 "is on node %d: packets cross between them, which is slow: poll it on a CPU of "
+		 "node %d, or give the guest memory of node %d", q->index, cpu, node,
+		 q->memory_node, q->memory_node, node);
 }
 
 bool

@@ -66,7 +66,7 @@ vhc_queue_destroy(struct vhc_queue *q)
 	vhc_queue_close_fds(q);
 	fd_close(&q->poll_fd);
 	fd_close(&q->wake_fd);
-	free(q);
+	vhc_node_free(q, q->dev->cls->queue_len);
 }
 
 /* ---- the gate and its holders --------------------------------------------------------------- */

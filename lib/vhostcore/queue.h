@@ -28,7 +28,8 @@ typedef uint16_t (*vhc_burst_t)(struct vhc_queue *q, void **items, uint16_t n);
 struct call_duty {
 	uint64_t interval;	/* nanoseconds between two calls; 0: the poller calls at once */
 	uint64_t not_before;	/* owner: the calling thread */
-	struct vhc_queue *next;	/* likewise */
+	struct vhc_queue *next;	/* in the list of those that want it ... */
+	struct vhc_queue **link; /* ... and what points to it there; NULL: it is not in it */
 	uint64_t nr_made;	/* written by who holds or owns the queue, read by anyone */
 	uint64_t nr_failed;	/* likewise */
 	uint32_t is_due;	/* set by the poller */

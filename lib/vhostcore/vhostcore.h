@@ -121,6 +121,8 @@ struct vhc_server_opts {
 	bool inflight;
 	struct vhc_vdpa *vdpa;	/**< hardware that serves the rings: vhostcore_vdpa.h */
 	bool no_reconnect;	/**< client role: connect once, do not try again */
+	/** The guest may run here before its memory has come: threads that touch it may sleep. */
+	bool postcopy;
 	const struct vhc_device_ops *ops; /**< may be NULL; copied */
 	void *ops_arg;
 	uint16_t control_thread; /**< which one serves it, 0...15; servers of one number share it */
@@ -130,7 +132,8 @@ struct vhc_server_opts {
  * Create a server and its device; nothing is on the file system yet.
  *
  * @return 0; -EINVAL option out of range; -ENAMETOOLONG path; -ENOMEM; -ENOSYS kernel without
- *         membarrier(2); -EBUSY another server has the vDPA device, or what its driver says.
+ *         membarrier(2); -EBUSY another server has the vDPA device, or what its driver says;
+ *         -EPERM and others of userfaultfd(2), with postcopy: the log says what to change.
  */
 int vhc_server_create(const struct vhc_server_opts *opts, struct vhc_server **server);
 

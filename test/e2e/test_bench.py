@@ -112,6 +112,12 @@ def test_an_idle_device_is_small(folder):
         assert row["unit"] == "KiB" and 0 < row["ours"] <= 64, row
 
 
+@pytest.mark.parametrize("path", ["split-mergeable", "packed-mergeable"])
+def test_many_regions(folder, path):
+    """As many as a device takes; every packet arrives, or the program ends."""
+    assert _kinds(_devices(folder, "--paths", path, "--regions", "509")) == DEVICE_KINDS * 4
+
+
 def test_devices_leave_no_file(folder):
     with subprocess.Popen([BENCH, "--devices", "2", "--rounds", "1", "--json", folder / "bench.json"],
                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as bench:

@@ -22,8 +22,9 @@ pytestmark = pytest.mark.usefixtures("ours_only")
 MOST_PORTS = 32  # RTE_MAX_ETHPORTS
 PORT = 1  # of a port plugged into the host fixture
 
-SWITCHES = ("tso", "linear-buffer", "ext-buffer", "legacy-ol-flags", "inflight")
-OFF_KEYS = ("iommu-support", "postcopy-support")
+SWITCHES = ("tso", "linear-buffer", "ext-buffer", "legacy-ol-flags", "inflight",
+            "postcopy-support")
+OFF_KEYS = ("iommu-support",)
 KEYS = ("iface", "queues", "client", *SWITCHES, "notify", "notify-us", "control-thread", *OFF_KEYS)
 
 # What dashboards made for Debian's net_vhost look for, for each queue and direction.

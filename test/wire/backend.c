@@ -415,6 +415,7 @@ start_port(char *spec)
 		opts.vdpa = vdpas[nr_servers] ? soft_vdpa_device(vdpas[nr_servers]) : NULL;
 	} else if (!opts.raw_rings) {
 		opts.cls = vhc_net_class();
+		opts.postcopy = true;
 	}
 	rc = vhc_server_create(&opts, &servers[nr_servers]);
 	if (rc == 0 && opts.cls)

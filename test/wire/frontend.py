@@ -41,6 +41,9 @@ class Request(IntEnum):
     SET_BACKEND_REQ_FD = 21
     GET_CONFIG = 24
     SET_CONFIG = 25
+    POSTCOPY_ADVISE = 28
+    POSTCOPY_LISTEN = 29
+    POSTCOPY_END = 30
     GET_INFLIGHT_FD = 31
     SET_INFLIGHT_FD = 32
     RESET_DEVICE = 34
@@ -67,6 +70,7 @@ class Protocol(IntEnum):
     REPLY_ACK = 3
     MTU = 4
     BACKEND_REQ = 5
+    PAGEFAULT = 8
     CONFIG = 9
     BACKEND_SEND_FD = 10
     HOST_NOTIFIER = 11

@@ -44,6 +44,9 @@ SPEC = {
     "SET_BACKEND_REQ_FD": (0, "one", "ack", Protocol.BACKEND_REQ),
     "GET_CONFIG": ("12+n", "none", "body", Protocol.CONFIG),
     "SET_CONFIG": ("12+n", "none", "ack", Protocol.CONFIG),
+    "POSTCOPY_ADVISE": (0, "none", "body", Protocol.PAGEFAULT),
+    "POSTCOPY_LISTEN": (0, "none", "ack", Protocol.PAGEFAULT),
+    "POSTCOPY_END": (0, "none", "ack", Protocol.PAGEFAULT),
     "GET_INFLIGHT_FD": (24, "none", "body", Protocol.INFLIGHT_SHMFD),
     "SET_INFLIGHT_FD": (24, "one", "ack", Protocol.INFLIGHT_SHMFD),
     "RESET_DEVICE": (0, "none", "ack", Protocol.RESET_DEVICE),
@@ -224,8 +227,10 @@ need_reply_or_not = pytest.mark.parametrize("need_reply", [False, True],
 
 
 # The configuration of a network device is read-only: test_config.py. What its bursts write is not
-# logged, so it does not offer that: test_dirty_log.py. Packets are not tracked: test_inflight.py
-NOT_OF_A_NETWORK_DEVICE = {"SET_CONFIG", "SET_LOG_BASE", "GET_INFLIGHT_FD", "SET_INFLIGHT_FD"}
+# logged, so it does not offer that: test_dirty_log.py. Packets are not tracked: test_inflight.py.
+# Postcopy's have an order: test_postcopy.py.
+NOT_OF_A_NETWORK_DEVICE = {"SET_CONFIG", "SET_LOG_BASE", "GET_INFLIGHT_FD", "SET_INFLIGHT_FD",
+                           "POSTCOPY_ADVISE", "POSTCOPY_LISTEN", "POSTCOPY_END"}
 
 
 @need_reply_or_not

@@ -114,11 +114,12 @@ static const struct arg known[] = {
 	       "0 or 1 (received packets carry requests, RTE_MBUF_F_TX_*)"),
 	SWITCH("inflight", has_inflight, "0 or 1 (what is taken from the guest is noted, for who"
 	       " comes after this process)"),
+	SWITCH("postcopy-support", has_postcopy,
+	       "0 or 1 (a guest may be moved here before its memory: cores that poll may wait)"),
 	{ .key = "notify", .set = set_notify },
 	NUMBER("notify-us", notify_us, 1, VHOSTX_NOTIFY_US_MAX),
 	NUMBER("control-thread", control_thread, 0, VHC_CONTROL_THREADS_MAX - 1),
 	{ .key = "iommu-support", .set = set_off },
-	{ .key = "postcopy-support", .set = set_off },
 };
 
 static int

@@ -280,6 +280,7 @@ server_start(struct port *port)
 		.cls = vhc_net_class(),
 		.features_off = features_off(&port->args),
 		.inflight = port->args.has_inflight,
+		.postcopy = port->args.has_postcopy,
 		.ops = &vhostx_device_ops,
 		.ops_arg = port,
 		.control_thread = port->args.control_thread,

@@ -35,7 +35,8 @@
 #define VHOSTX_PARAMS \
 	"iface=<path> queues=<1-128> client=<0|1> tso=<0|1> linear-buffer=<0|1> " \
 	"ext-buffer=<0|1> legacy-ol-flags=<0|1> inflight=<0|1> notify=<inline|deferred> " \
-	"notify-us=<1-10000> control-thread=<0-15> iommu-support=<0> postcopy-support=<0>"
+	"notify-us=<1-10000> control-thread=<0-15> postcopy-support=<0|1> " \
+	"iommu-support=<0>"
 
 struct rte_vdev_device;
 struct rte_vdev_driver;
@@ -57,6 +58,7 @@ struct port_args {
 	bool has_ext_buffers;
 	bool has_legacy_flags;
 	bool has_inflight;
+	bool has_postcopy;
 	bool notify_is_deferred;
 	uint16_t notify_us;	/* 0: inline */
 	uint16_t control_thread;

@@ -54,7 +54,7 @@ static int
 answer(struct session *s, const struct schema_entry *entry, const struct msg *msg,
        const struct reply *reply, const struct hook_verdict *hook, int rc)
 {
-	bool has_body = entry && entry->reply == REPLY_BODY;
+	bool has_body = (entry && entry->reply == REPLY_BODY) || reply->len;
 	bool needs_ack = msg->flags & VHOST_USER_NEED_REPLY_MASK;
 	int sent = 0;
 
@@ -143,6 +143,27 @@ conclude(struct session *s, const struct schema_entry *entry, struct reply *repl
 	return rc;
 }
 
+/*
+ * In postcopy, a front-end acknowledges what we answered to a request about memory; it says so,
+ * too, if it had nothing to request.
+ */
+static bool
+is_memory_ack(const struct vhc_device *dev, const struct msg *msg)
+{
+	bool may_come = dev->postcopy.owes_ack ||
+			(dev->postcopy.is_listening && msg->request == VHOST_USER_NONE);
+
+	return may_come && vhc_schema_is_memory_ack(msg);
+}
+
+static int
+check(struct session *s, const struct schema_entry **entry)
+{
+	*entry = &vhc_memory_ack;
+	return is_memory_ack(s->dev, &s->reader.msg) ? 0 :
+	       vhc_frame_check(&s->reader.msg, entry, s->reason);
+}
+
 /* 0: the conversation goes on; else s->reason says why it ends. */
 static int
 handle_message(struct session *s)
@@ -160,7 +181,7 @@ handle_message(struct session *s)
 	s->has_spoken = true;
 	log_debug(dev->name, "%s, %u bytes, %u descriptors", vhc_schema_name(msg->request),
 		  msg->size, msg->nr_fds);
-	rc = vhc_frame_check(msg, &entry, s->reason);
+	rc = check(s, &entry);
 	if (rc == 0 || rc == -EOPNOTSUPP)
 		rc = carry_out(dev, entry, msg, &reply, &hook);
 	return conclude(s, entry, &reply, &hook, rc);

@@ -107,6 +107,12 @@ int vhc_on_get_max_mem_slots(struct vhc_device *dev, struct msg *msg, struct rep
 int vhc_on_add_mem_reg(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 int vhc_on_rem_mem_reg(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 
+/* postcopy.c; the last is the handler of `vhc_memory_ack` */
+int vhc_on_postcopy_advise(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+int vhc_on_postcopy_listen(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+int vhc_on_postcopy_end(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+int vhc_on_memory_ack(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+
 /* dirty_log.c */
 int vhc_on_set_log_base(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 int vhc_on_set_log_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);

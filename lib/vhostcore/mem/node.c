@@ -2,12 +2,12 @@
 /*
  * node.c - NUMA nodes, asked of the kernel.
  *
- * Knows:   get_mempolicy(2), move_pages(2), libnuma's table of CPUs.
+ * Knows:   get_mempolicy(2), mbind(2), libnuma's table of CPUs.
  * Trusts:  the kernel's view of the machine.
  * Runs on: control thread, and who creates devices.
  *
- * Pages are moved one by one, and no policy is left on the address range: what the heap makes of
- * it later is not to be bound to a node.
+ * What was moved has a policy of its own until it is freed. Without one, a kernel that balances
+ * (numa_balancing) takes pages back to whichever CPU happened to look at them.
  */
 #include "node.h"
 
@@ -21,7 +21,9 @@
 
 #include "../base/compiler.h"
 
-#define PAGES_AT_ONCE 16
+#define NODES_MAX 1024	/* as many as a kernel can be built for */
+#define LONG_BITS (8 * sizeof(unsigned long))
+#define TRIES 4
 
 static bool
 real_has_many(void)
@@ -45,47 +47,31 @@ real_of_cpu(int cpu)
 	return numa_available() < 0 ? -1 : numa_node_of_cpu(cpu);
 }
 
-/* The kernel answers for each page: its node, or -errno. */
 static int
-first_error(const int *status, unsigned int nr, int node)
+set_policy(void *start, size_t len, int mode, const unsigned long *mask, unsigned int flags)
 {
-	for (unsigned int i = 0; i < nr; i++)
-		if (status[i] != node)
-			return status[i] < 0 ? status[i] : -EBUSY;
-	return 0;
+	return mbind(start, len, mode, mask, mask ? NODES_MAX : 0, flags) == 0 ? 0 : -errno;
 }
 
-static int
-move_some(uint8_t *start, unsigned int nr, size_t page, int node)
-{
-	void *pages[PAGES_AT_ONCE];
-	int nodes[PAGES_AT_ONCE], status[PAGES_AT_ONCE];
-
-	for (unsigned int i = 0; i < nr; i++) {
-		pages[i] = start + i * page;
-		nodes[i] = status[i] = node;
-	}
-	if (move_pages(0, nr, pages, nodes, status, MPOL_MF_MOVE) < 0)
-		return -errno;
-	return first_error(status, nr, node);
-}
-
+/* A page that the kernel has in hand at that moment cannot be moved; a little later it can. */
 static int
 real_move(void *start, size_t len, int node)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), nr_left = len / page;
-	uint8_t *at = start;
+	unsigned long mask[NODES_MAX / LONG_BITS] = { 0 };
+	int rc = -EIO;
 
-	while (nr_left) {
-		unsigned int nr = nr_left < PAGES_AT_ONCE ? (unsigned int)nr_left : PAGES_AT_ONCE;
-		int rc = move_some(at, nr, page, node);
+	if (node < 0 || node >= NODES_MAX)
+		return -EINVAL;
+	mask[(unsigned int)node / LONG_BITS] = 1UL << (unsigned int)node % LONG_BITS;
+	for (int tries = 0; rc == -EIO && tries < TRIES; tries++)
+		rc = set_policy(start, len, MPOL_PREFERRED, mask, MPOL_MF_MOVE | MPOL_MF_STRICT);
+	return rc;
+}
 
-		if (rc != 0)
-			return rc;
-		at += nr * page;
-		nr_left -= nr;
-	}
-	return 0;
+static void
+real_release(void *start, size_t len)
+{
+	set_policy(start, len, MPOL_DEFAULT, NULL, 0);
 }
 
 const struct node_machine vhc_machine_real = {
@@ -93,6 +79,7 @@ const struct node_machine vhc_machine_real = {
 	.of_memory = real_of_memory,
 	.of_cpu = real_of_cpu,
 	.move = real_move,
+	.release = real_release,
 };
 
 const struct node_machine *vhc_machine = &vhc_machine_real;
@@ -118,4 +105,12 @@ int
 vhc_node_move(void *start, size_t len, int node)
 {
 	return vhc_machine->move(start, whole(len, (size_t)sysconf(_SC_PAGESIZE)), node);
+}
+
+void
+vhc_node_free(void *start, size_t len)
+{
+	if (start && vhc_machine->has_many())
+		vhc_machine->release(start, whole(len, (size_t)sysconf(_SC_PAGESIZE)));
+	free(start);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * node.h - NUMA nodes: where memory lies, and how to have it elsewhere without its address changing.
+ * node.h - NUMA nodes: where memory lies, and how to have it elsewhere at the same address.
  *
  * Knows:   pages.
  * Trusts:  the kernel's view of the machine.
@@ -19,6 +19,7 @@ struct node_machine {
 	int (*of_cpu)(int cpu);
 	/* Whole pages, in place; threads may use them meanwhile. 0 or -errno. */
 	int (*move)(void *start, size_t len, int node);
+	void (*release)(void *start, size_t len);	/* they are nowhere in particular again */
 };
 
 /* This one; a test puts another in its place. */
@@ -26,12 +27,13 @@ extern const struct node_machine *vhc_machine;
 extern const struct node_machine vhc_machine_real;
 
 /*
- * Zeroed memory, to be freed with free(). Where there are several nodes it has its pages to itself,
+ * Zeroed memory, and its end. Where there are several nodes it has its pages to itself,
  * so that they can be moved; elsewhere that would be a waste.
  */
 void *vhc_node_alloc(size_t len);
+void vhc_node_free(void *start, size_t len);
 
-/* Move what vhc_node_alloc() gave. 0 or -errno: it stays where it is, or lies in two places. */
+/* Move what vhc_node_alloc() gave. 0 or -errno: some of it stays where it is. */
 int vhc_node_move(void *start, size_t len, int node);
 
 #endif

@@ -61,6 +61,9 @@ static const struct schema_entry table[VHOST_USER_REQUEST_MAX] = {
 	REQUEST(SET_BACKEND_REQ_FD, NOTHING, FDS_ONE, REPLY_ACK, GATE(BACKEND_REQ), true),
 	REQUEST(GET_CONFIG, CONFIG, FDS_NONE, REPLY_BODY, GATE(CONFIG), true),
 	REQUEST(SET_CONFIG, CONFIG, FDS_NONE, REPLY_ACK, GATE(CONFIG), true),
+	REQUEST(POSTCOPY_ADVISE, NOTHING, FDS_NONE, REPLY_BODY, GATE(PAGEFAULT), true),
+	REQUEST(POSTCOPY_LISTEN, NOTHING, FDS_NONE, REPLY_ACK, GATE(PAGEFAULT), true),
+	REQUEST(POSTCOPY_END, NOTHING, FDS_NONE, REPLY_ACK, GATE(PAGEFAULT), true),
 	REQUEST(GET_INFLIGHT_FD, INFLIGHT, FDS_NONE, REPLY_BODY, GATE(INFLIGHT_SHMFD), true),
 	REQUEST(SET_INFLIGHT_FD, INFLIGHT, FDS_ONE, REPLY_ACK, GATE(INFLIGHT_SHMFD), true),
 	REQUEST(RESET_DEVICE, NOTHING, FDS_NONE, REPLY_ACK, GATE(RESET_DEVICE), true),
@@ -70,6 +73,19 @@ static const struct schema_entry table[VHOST_USER_REQUEST_MAX] = {
 	REQUEST(SET_STATUS, U64, FDS_NONE, REPLY_ACK, GATE(STATUS), true),
 	REQUEST(GET_STATUS, NOTHING, FDS_NONE, REPLY_BODY, GATE(STATUS), true),
 };
+
+const struct schema_entry vhc_memory_ack = {
+	.name = "the acknowledgement of where memory is", U64, .fds = FDS_NONE,
+	.reply = REPLY_ACK, .gate = GATE(PAGEFAULT), .needs_protocol_features = true,
+};
+
+bool
+vhc_schema_is_memory_ack(const struct msg *msg)
+{
+	return msg->size == vhc_memory_ack.bytes && msg->nr_fds == 0 &&
+	       (msg->request == VHOST_USER_NONE || msg->request == VHOST_USER_SET_MEM_TABLE ||
+		msg->request == VHOST_USER_ADD_MEM_REG || msg->request == VHOST_USER_REM_MEM_REG);
+}
 
 static int VHC_PRINTF(2, 3)
 refuse(char *reason, const char *format, ...)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * test_node.c - pages moved by this machine's kernel. With one node they go where they are; with
- * several (devtools/numa-guest.sh boots such a guest) from each to each.
+ * several (test_numa.py boots such a guest) from each to each.
  */
 #include "base/compiler.h"
 #include "mem/node.h"
@@ -43,7 +43,7 @@ test_every_node_and_back(void)
 			CHECK_EQ(vhc_machine->of_memory(bytes + at), node);
 	}
 	printf("moved through %d nodes\n", nr_nodes());
-	free(bytes);
+	vhc_node_free(bytes, LEN);
 }
 
 /* Own pages where they may have to move, and not where they need not. */
@@ -54,7 +54,7 @@ test_whose_pages(void)
 
 	CHECK_EQ((uintptr_t)bytes % (vhc_machine->has_many() ? 4096 : 64), 0);
 	CHECK_EQ(vhc_machine->has_many(), nr_nodes() > 1);
-	free(bytes);
+	vhc_node_free(bytes, 100);
 }
 
 static void
@@ -81,5 +81,5 @@ static const struct test tests[] = {
 int
 main(void)
 {
-	return run_tests(tests, VHC_ARRAY_LEN(tests));
+	return RUN_TESTS(tests);
 }

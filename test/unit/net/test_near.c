@@ -32,6 +32,7 @@ static struct {
 	int move_fails;		/* an errno */
 	int cpu_asked;
 	unsigned int nr_moves;
+	unsigned int nr_released;
 	struct move { const uint8_t *start; size_t len; int node; } moves[NR_MOVES_MAX];
 } machine;
 
@@ -74,11 +75,20 @@ fake_move(void *start, size_t len, int node)
 	return 0;
 }
 
+static void
+fake_release(void *start, size_t len)
+{
+	CHECK_EQ((uintptr_t)start % PAGE, 0);
+	CHECK_EQ(len % PAGE, 0);
+	machine.nr_released++;
+}
+
 static const struct node_machine fake = {
 	.has_many = fake_has_many,
 	.of_memory = fake_of_memory,
 	.of_cpu = fake_of_cpu,
 	.move = fake_move,
+	.release = fake_release,
 };
 
 static void
@@ -102,7 +112,10 @@ open_rig(int guest_node, int poller_node)
 static void
 close_rig(void)
 {
+	unsigned int nr = rig.dev->nr_rings;
+
 	net_rig_close(&rig);
+	CHECK_EQ(machine.nr_released, machine.is_single ? 0 : nr);
 	vhc_machine = &vhc_machine_real;
 }
 

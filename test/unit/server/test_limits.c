@@ -84,7 +84,7 @@ test_a_front_end_waits_for_a_descriptor(void)
 	vhc_server_destroy(server);
 }
 
-/* It comes with a message: that cannot be repeated, so the conversation is over, with the reason. */
+/* It comes with a message, which cannot be repeated: so the conversation is over, and says why. */
 static void
 test_no_room_for_a_descriptor_that_comes_with_a_message(void)
 {
