@@ -109,7 +109,7 @@ def wait_front_end_gone(back) -> None:
 
 
 @pytest.mark.limit(240)
-@pytest.mark.soak(5, 500)
+@pytest.mark.soak(4, 500)
 @pytest.mark.parametrize("kind", RINGS)
 @pytest.mark.parametrize("keeps", KEEPS)
 def test_nothing_is_left(folder, ours_only, kind, keeps, rounds):

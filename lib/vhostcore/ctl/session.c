@@ -220,11 +220,25 @@ watch_silence(struct session *s)
 		log_err(s->dev->name, "out of memory: cannot watch over a half-sent message");
 }
 
+/*
+ * QEMU, whose guest agreed with an earlier back-end on more than is offered now, does not say so:
+ * it asks, prints the missing bits to its own user, and goes.
+ */
+static const char *
+how_it_ended(const struct vhc_device *dev)
+{
+	if (!dev->is_owned || dev->has_features)
+		return "the front-end disconnected";
+	return "the front-end disconnected before it agreed on features; if it does so again and"
+	       " again, its guest's driver uses some that this port does not offer: give the port"
+	       " the options it had when that driver started (QEMU prints which are missing)";
+}
+
 static void
 end_disconnected(struct session *s)
 {
-	vhc_log(s->has_spoken ? VHC_LOG_NOTICE : VHC_LOG_INFO, s->dev->name,
-		"the front-end disconnected");
+	vhc_log(s->has_spoken ? VHC_LOG_NOTICE : VHC_LOG_INFO, s->dev->name, "%s",
+		how_it_ended(s->dev));
 	vhc_device_detach(s->dev, NULL);
 }
 
