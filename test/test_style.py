@@ -31,7 +31,7 @@ FRONT_DOOR_FILES = {
     "base": {"vhostcore.h"},  # the log levels of the public interface
     "ring": {"vhostcore.h", "vhostcore_notify.h", "vhostcore_ring.h"},  # faults, what to watch
     "ctl": {"device.h", "vhostcore_loop.h", "vhostcore_message.h"},
-    "net": {"class.h", "queue.h", "vhostcore_net.h"},
+    "net": {"class.h", "dirty.h", "queue.h", "vhostcore_net.h"},
 }
 PUBLIC_HEADERS = {"vhostcore.h", "vhostcore_features.h", "vhostcore_loop.h", "vhostcore_memory.h",
                   "vhostcore_message.h", "vhostcore_net.h", "vhostcore_notify.h",

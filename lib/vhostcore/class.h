@@ -71,8 +71,8 @@ struct vhc_class {
 	void (*queue_start)(struct vhc_queue *q, uint64_t features);
 
 	/*
-	 * What is written is logged from now on, or no longer (dirty_log_is_on()): choose q->burst
-	 * anew. The gate is closed. Not there: bursts ask each time.
+	 * What is written is logged elsewhere from now on, or at all, or no longer
+	 * (vhc_queue_log()): choose q->burst anew. The gate is closed. Not there: bursts ask.
 	 */
 	void (*queue_relog)(struct vhc_queue *q);
 

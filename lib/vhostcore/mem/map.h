@@ -54,4 +54,9 @@ struct span vhc_map_user_span(const struct map *map, uva user, uint64_t len);
 bool vhc_map_user_to_guest(const struct map *map, uva user, gpa *guest);
 bool vhc_map_host_to_guest(const struct map *map, const void *host, gpa *guest);
 
+struct map_hint;
+
+/* The same, as a hint for the region it lies in. */
+bool vhc_map_search_host(const struct map *map, struct map_hint *hint, const void *host);
+
 #endif

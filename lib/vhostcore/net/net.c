@@ -196,7 +196,7 @@ net_queue_relog(struct vhc_queue *q)
 {
 	struct net_queue *nq = net_queue_of(q);
 
-	nq->logs = vhc_queue_is_logging(q);
+	nq->log = vhc_queue_log(q);
 	net_choose_burst(nq);
 }
 

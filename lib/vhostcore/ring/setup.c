@@ -118,6 +118,7 @@ vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct 
 	r->map = map;
 	r->hint = (struct map_hint){ 0 };
 	r->table_hint = (struct map_hint){ 0 };
+	r->back_hint = (struct map_hint){ 0 };
 	return 0;
 }
 
