@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * hold PEER SECONDS INTERVAL_US
- *     send an echo request every so often, leave the answers where the device put them, for a
+ *     until a datagram comes to port 5002, or for so long: send an echo request every so often, leave the answers where the device put them, for a
  *     second and a half each time, then compare them; meanwhile stamp and compare memory of our own
  *
  * The guest's test of its memory while it is moved from one machine to another. What arrives lies
@@ -33,6 +33,7 @@
 #define NR_PAGES	1024
 #define PAGE_WORDS	512
 #define OUR_ID		0x5648
+#define END_PORT	5002
 
 struct echo {
 	struct icmphdr head;
@@ -165,12 +166,30 @@ report(void)
 	       nr_sent, nr_received, nr_wrong, nr_sent - nr_received, longest, nr_area_wrong);
 }
 
+static int
+listen_for_end(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(END_PORT) };
+	int sock = socket(AF_INET, SOCK_DGRAM, 0);
+
+	return bind(sock, (const void *)&at, sizeof(at)) == 0 ? sock : -1;
+}
+
+static int
+is_told_to_end(int sock)
+{
+	char word[16];
+
+	return recv(sock, word, sizeof(word), MSG_DONTWAIT) >= 0;
+}
+
 static void
 run(int sock, const struct sockaddr_in *peer, uint64_t us, uint64_t interval)
 {
 	uint64_t end = now_us() + us, next_take = now_us() + HOLD_US;
+	int end_sock = listen_for_end();
 
-	for (uint32_t turn = 0; now_us() < end; turn++) {
+	for (uint32_t turn = 0; now_us() < end && !is_told_to_end(end_sock); turn++) {
 		ask(sock, peer);
 		visit(turn);
 		if (now_us() >= next_take) {
