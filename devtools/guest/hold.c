@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * hold PEER SECONDS INTERVAL_US
- *     until a datagram comes to port 5002, or for so long: send an echo request every so often, leave the answers where the device put them, for a
- *     second and a half each time, then compare them; meanwhile stamp and compare memory of our own
+ *     until a datagram comes to port 5002, or for so long: send an echo request every so often,
+ *     leave the answers where the device put them, for a second and a half each time, then compare
+ *     them; meanwhile stamp and compare memory of our own
  *
  * The guest's test of its memory while it is moved from one machine to another. What arrives lies
  * in pages that only the device wrote, since nothing reads it before the kernel hands it out: where
@@ -114,7 +115,8 @@ take_all(int sock)
 			continue;
 		memset(&echo, 0, sizeof(echo));
 		len -= (ssize_t)head;
-		memcpy(&echo, packet + head, (size_t)len < sizeof(echo) ? (size_t)len : sizeof(echo));
+		memcpy(&echo, packet + head,
+		       (size_t)len < sizeof(echo) ? (size_t)len : sizeof(echo));
 		judge(&echo, (size_t)len);
 	}
 }
@@ -148,7 +150,9 @@ now_us(void)
 static void
 sleep_us(uint64_t us)
 {
-	struct timespec t = { .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000 };
+	struct timespec t = {
+		.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000,
+	};
 
 	nanosleep(&t, NULL);
 }
