@@ -241,6 +241,8 @@ static const struct vhc_class net_class = {
 	.control_ring = vhc_net_control_ring,
 	.command = vhc_net_command,
 	.ring_in_use = vhc_net_ring_in_use,
+	.state_save = vhc_net_state_save,
+	.state_load = vhc_net_state_load,
 	.config = vhc_net_config,
 };
 
