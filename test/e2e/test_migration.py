@@ -6,7 +6,7 @@
     guest -- QEMU 2 -- port 2 of testpmd -- port 3, net_tap -- tap1 --'
 
 The bridge learns where the guest is as a switch does: nothing reaches the guest at its new place before it was
-announced there. What hold (devtools/guest/hold.c) reports says whether memory came along as the device left it.
+announced there. What answers (devtools/guest/answers.c) reports says whether memory came along as the device left it.
 """
 
 import contextlib
@@ -134,9 +134,9 @@ def end_of_hold(vm: MovingGuest, stack: Namespace) -> dict[str, int]:
     for _ in range(120):
         stack.run("bash", "-c", "echo end >/dev/udp/10.9.0.1/5002")
         time.sleep(0.5)
-        if vm.has_said("hold"):
+        if vm.has_said("answers"):
             break
-    return {key: int(value) for key, value in vm.result("hold", 10).items()}
+    return {key: int(value) for key, value in vm.result("answers", 10).items()}
 
 
 @pytest.mark.limit(900)
@@ -148,11 +148,11 @@ def test_nothing_is_lost(folder, qemu, stream, rings, rounds, ours_only):
     socket_of = (folder / "vm0", folder / "vm1")
     options = {"seconds": AT_MOST_SECONDS, "interval": 1000 * INTERVAL_MS}
     with bridged_switch(folder, socket_of) as (stack, switch), \
-            MovingGuest(folder, socket_of, steps=("hold", "serve"), options=options, qemu=qemu, props=props,
+            MovingGuest(folder, socket_of, steps=("answers", "serve"), options=options, qemu=qemu, props=props,
                         lifetime=800) as vm:
-        vm.here.wait_for("GUEST-RUNNING hold", 120)
+        vm.here.wait_for("GUEST-RUNNING answers", 120)
         moves = [move(vm, stack, switch, announced_by) for _ in range(rounds)]
-        assert not vm.has_said("hold"), "hold was over before the guest was moved"
+        assert not vm.has_said("answers"), "it was over before the guest was moved"
         held = end_of_hold(vm, stack)
         with send_stream(folder, stack, stream) as sender:
             for _ in range(rounds):

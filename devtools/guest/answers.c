@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * hold PEER SECONDS INTERVAL_US
+ * answers PEER SECONDS INTERVAL_US
  *     until a datagram comes to port 5002, or for so long: send an echo request every so often,
  *     leave the answers where the device put them, for a second and a half each time, then compare
  *     them; meanwhile stamp and compare memory of our own
@@ -8,7 +8,7 @@
  * The guest's test of its memory while it is moved from one machine to another. What arrives lies
  * in pages that only the device wrote, since nothing reads it before the kernel hands it out: where
  * such a page was not marked in the dirty log, its old contents are found after the move. Prints
- * GUEST-RESULT hold with what was sent and received, how many answers were wrong, how many were
+ * GUEST-RESULT answers with what was sent and received, how many answers were wrong, how many were
  * lost, at most how many in a row, and how many of our own pages were wrong.
  *
  * Knows:   ICMP echo on a raw socket.
@@ -166,7 +166,7 @@ report(void)
 		row = arrived[i] ? 0 : row + 1;
 		longest = row > longest ? row : longest;
 	}
-	printf("GUEST-RESULT hold sent=%u received=%u wrong=%u lost=%u in_a_row=%u area_wrong=%u\n",
+	printf("GUEST-RESULT answers sent=%u received=%u wrong=%u lost=%u in_a_row=%u area_wrong=%u\n",
 	       nr_sent, nr_received, nr_wrong, nr_sent - nr_received, longest, nr_area_wrong);
 }
 
@@ -214,10 +214,10 @@ main(int argc, char **argv)
 
 	if (argc != 4 || inet_pton(AF_INET, argv[1], &peer.sin_addr) != 1 || sock < 0 ||
 	    setsockopt(sock, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0) {
-		printf("GUEST-RESULT error hold\n");
+		printf("GUEST-RESULT error answers\n");
 		return 1;
 	}
-	printf("GUEST-RUNNING hold\n");
+	printf("GUEST-RUNNING answers\n");
 	fflush(stdout);
 	run(sock, &peer, strtoull(argv[2], NULL, 10) * 1000000, strtoull(argv[3], NULL, 10));
 	report();
