@@ -166,7 +166,8 @@ report(void)
 		row = arrived[i] ? 0 : row + 1;
 		longest = row > longest ? row : longest;
 	}
-	printf("GUEST-RESULT answers sent=%u received=%u wrong=%u lost=%u in_a_row=%u area_wrong=%u\n",
+	printf("GUEST-RESULT answers sent=%u received=%u wrong=%u lost=%u in_a_row=%u "
+	       "area_wrong=%u\n",
 	       nr_sent, nr_received, nr_wrong, nr_sent - nr_received, longest, nr_area_wrong);
 }
 
