@@ -156,13 +156,15 @@ void bench_side_close(struct bench_side *side);
 int bench_packets_make(struct rte_mempool *pool, struct rte_mbuf **mbufs, uint32_t size);
 unsigned int bench_drain(uint16_t port, uint16_t queue);
 
-/* round.c, floor.c, loop.c: rounds */
+/* round.c, floor.c, loop.c, logged.c: rounds */
 int bench_round_single(const struct bench_side *side, const struct bench_shot *shot,
 		       struct bench_sample *sample);
 int bench_round_idle(const struct bench_side *side, const struct bench_shot *shot,
 		     struct bench_sample *sample);
 int bench_round_loop(const struct bench_side *side, const struct bench_shot *shot,
 		     struct bench_sample *sample);
+int bench_round_logged(const struct bench_side *side, const struct bench_shot *shot,
+		       struct bench_sample *sample);
 int bench_floor_open(void);
 void bench_floor_close(void);
 int bench_floor_round(const struct bench_shot *shot, struct bench_sample *sample);

@@ -16,7 +16,7 @@
 
 #include <rte_common.h>
 
-enum { SINGLE, LOOP, IDLE, PORTS, DEVICES, MODES };
+enum { SINGLE, LOGGED, LOOP, IDLE, PORTS, DEVICES, MODES };
 
 #define LEAST_SIZE 64
 #define MOST_SIZE 1518
@@ -27,6 +27,11 @@ static const struct bench_mode modes[MODES] = {
 		.name = "single", .kinds = { CYCLES_MOVED },
 		.has_sizes = true, .has_floor = true, .nr_lcores = 1,
 		.round = bench_round_single,
+	},
+	[LOGGED] = {
+		.name = "logged", .kinds = { { "pull", "%" }, { "push", "%" }, { "idle", "%" } },
+		.has_sizes = true, .nr_lcores = 1,
+		.round = bench_round_logged,
 	},
 	[LOOP] = {
 		.name = "loop",
@@ -57,6 +62,8 @@ static const char usage[] =
 	"What is measured (one of them):\n"
 	"  --single       cycles a packet inside the back-end's burst of 32, one thread; floor is\n"
 	"                 the least work that moves the bytes, f/o its share of ours (default)\n"
+	"  --logged       the same while the guest is being moved, so that what is written to it\n"
+	"                 must be marked: percent of the cycles it takes without\n"
 	"  --loop         two lcores, millions of packets a second: in, out, there and back\n"
 	"  --idle         cycles of a poll that finds nothing\n"
 	"  --ports N      cycles a packet and an empty poll with 1, 2, 4 ... N ports (at most 14)\n"
@@ -92,6 +99,7 @@ static const char usage[] =
 
 static const struct option longs[] = {
 	{ "single", no_argument, NULL, 'S' },
+	{ "logged", no_argument, NULL, 'G' },
 	{ "loop", no_argument, NULL, 'L' },
 	{ "idle", no_argument, NULL, 'I' },
 	{ "ports", required_argument, NULL, 'P' },
@@ -279,6 +287,8 @@ take_word(struct bench_options *o, int c)
 	switch (c) {
 	case 'S':
 		return choose_mode(o, SINGLE);
+	case 'G':
+		return choose_mode(o, LOGGED);
 	case 'L':
 		return choose_mode(o, LOOP);
 	case 'I':

@@ -57,7 +57,7 @@ class MovingGuest:
     socket_of   the two sockets; the guest begins at the first
     keywords    guest.Guest's
 
-    What it reports is in the log of the QEMU it is in when it says so: result() looks there.
+    What it reports is in the log of the QEMU it is in when it says so: result() looks in all of them.
     """
 
     def __init__(self, folder: str | Path, socket_of: tuple[Path, Path], **keywords):
@@ -65,6 +65,7 @@ class MovingGuest:
         self._serial = 0
         self.at = 0
         self.here = self._start(self.at, [])
+        self._been = [self.here]
 
     def __enter__(self):
         return self
@@ -106,6 +107,7 @@ class MovingGuest:
                 raise
         self.here.stop()
         self.here, self.at = there, 1 - self.at
+        self._been.append(there)
         return said
 
     def _allow_postcopy(self, source: Monitor) -> None:
@@ -121,6 +123,22 @@ class MovingGuest:
         while source.do("query-migrate").get("status") in (None, "setup") and time.monotonic() < deadline:
             time.sleep(0.01)
         source.do("migrate-start-postcopy")
+
+    def _where_it_said(self, step: str) -> guest.Guest | None:
+        return next((place for place in self._been if f"GUEST-RESULT {step} " in place.output()), None)
+
+    def has_said(self, step: str) -> bool:
+        return self._where_it_said(step) is not None
+
+    def result(self, step: str, timeout: float) -> dict[str, str]:
+        """As guest.Reporter's, wherever the guest was when it said so."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            place = self._where_it_said(step)
+            if place:
+                return place.result(step)
+            time.sleep(0.1)
+        raise ProcessError(self.here.explain(f"said nothing of {step} within {timeout} s"))
 
     @staticmethod
     def _wait_for_file(path: Path, process) -> None:

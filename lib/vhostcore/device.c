@@ -107,6 +107,8 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 	dev->protocol_offered = DEVICE_PROTOCOL_FEATURES;
 	if (dev->offerable & BIT64(VHOST_F_LOG_ALL_BIT))
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_LOG_SHMFD_BIT);
+	if ((dev->cls->state_save || (dev->ops.state_save && dev->ops.state_load)) && !opts->vdpa)
+		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_DEVICE_STATE_BIT);
 	if (dev->ops.config_get)
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_CONFIG_BIT);
 	dev->nr_vital_rings = opts->nr_vital_rings ? opts->nr_vital_rings :

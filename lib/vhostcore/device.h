@@ -226,6 +226,10 @@ void vhc_vdpa_unbind(struct vdpa_binding *binding);
 
 /* Log if that was agreed on and there is somewhere to; every thread knows when this returns. */
 void vhc_device_update_log(struct vhc_device *dev);
+
+/* As vhc_dirty_log_map(), and no mark is being made in the old bitmap when this returns. */
+int vhc_device_set_log(struct vhc_device *dev, int fd, uint64_t size, uint64_t offset,
+		       char *reason) VHC_MUST_USE;
 void vhc_queue_update_log(struct vhc_queue *q);
 
 /* A ring whose used part is to be logged must not run before there is a log. */
@@ -233,12 +237,12 @@ bool vhc_queue_awaits_log(const struct vhc_queue *q);
 
 /*
  * Mark what was written, as vhc_device_log_write() does: [host, host + len), which lies in one
- * region of `map`; bytes of the used part (packed: descriptors); the index that says when to kick
- * (packed: the event structure). Any thread, which has `map` or the queue in hand.
+ * region of `map`; bytes of the used part (packed: descriptors); where we said whether to kick, or
+ * when. Any thread, which has `map` or the queue in hand.
  */
 void vhc_device_log_host(struct vhc_device *dev, const struct map *map, const void *host,
 			 uint64_t len);
 void vhc_queue_log_used(struct vhc_queue *q, uint64_t offset, uint64_t len);
-void vhc_queue_log_event(struct vhc_queue *q);
+void vhc_queue_log_event(struct vhc_queue *q, bool on);
 
 #endif

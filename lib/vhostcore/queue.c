@@ -131,7 +131,7 @@ apply_kicks(struct vhc_queue *q)
 	forget_kicks(q);
 	has_work = (q->ring.is_raw ? vhc_raw_kicks : ring_kicks)(&q->ring, q->wants_kicks);
 	if (!q->ring.is_raw)
-		vhc_queue_log_event(q);
+		vhc_queue_log_event(q, q->wants_kicks);
 	if (!has_work)
 		return false;
 	vhc_queue_wake(q);
@@ -504,6 +504,8 @@ vhc_queue_try_kicks(struct vhc_queue *q, bool on)
 	if (!vhc_queue_hold(q))
 		return -EAGAIN;
 	(q->ring.is_raw ? vhc_raw_kicks : ring_kicks)(&q->ring, on);
+	if (!q->ring.is_raw)
+		vhc_queue_log_event(q, on);
 	vhc_queue_release(q);
 	return 0;
 }

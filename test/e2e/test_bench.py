@@ -54,6 +54,15 @@ def test_single(folder):
             assert row["floor"] > 0 and 0.05 < row["distance"] < 3
 
 
+def test_logged(folder):
+    """Percent of what it takes without a log; a busy machine allows no narrower judgement."""
+    report = _measure(folder, "--logged", "--paths", "split-mergeable,packed-mergeable", "--sizes", "64")
+    assert _kinds(report) == ["pull", "push", "idle"] * 2
+    _check_figures(report)
+    for row in report["rows"]:
+        assert row["unit"] == "%" and 20 < row["ours"] < 1000, row
+
+
 def test_description(folder):
     report = _measure(folder, "--idle", "--paths", "split-vector,split-mergeable")
     assert DESCRIPTION <= report.keys()

@@ -52,6 +52,8 @@ class Request(IntEnum):
     REM_MEM_REG = 38
     SET_STATUS = 39
     GET_STATUS = 40
+    SET_DEVICE_STATE_FD = 42
+    CHECK_DEVICE_STATE = 43
 
 
 class BackendRequest(IntEnum):
@@ -80,6 +82,7 @@ class Protocol(IntEnum):
     CONFIGURE_MEM_SLOTS = 15
     STATUS = 16
     RESERVED_17 = 17
+    DEVICE_STATE = 19
 
 
 class Feature(IntEnum):

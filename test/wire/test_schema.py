@@ -55,6 +55,8 @@ SPEC = {
     "REM_MEM_REG": (40, "at_most_one", "ack", Protocol.CONFIGURE_MEM_SLOTS),
     "SET_STATUS": (8, "none", "ack", Protocol.STATUS),
     "GET_STATUS": (0, "none", "body", Protocol.STATUS),
+    "SET_DEVICE_STATE_FD": (8, "one", "body", Protocol.DEVICE_STATE),
+    "CHECK_DEVICE_STATE": (0, "none", "body", Protocol.DEVICE_STATE),
 }
 
 
@@ -119,6 +121,7 @@ def legal(name: str) -> Parts:
         "GET_INFLIGHT_FD": inflight(2, 256),
         "SET_INFLIGHT_FD": inflight(2, 8, 4096),
         "SET_CONFIG": config(0, bytes(6)),
+        "SET_DEVICE_STATE_FD": state(0, 0),
     }
     fds = {
         "SET_MEM_TABLE": ["memory", "memory"],
@@ -130,6 +133,7 @@ def legal(name: str) -> Parts:
         "SET_VRING_CALL": ["eventfd"],
         "SET_VRING_ERR": ["eventfd"],
         "SET_BACKEND_REQ_FD": ["socket"],
+        "SET_DEVICE_STATE_FD": ["socket"],
     }
     return Parts(name, payloads.get(name, b""), fds.get(name, []))
 

@@ -58,6 +58,8 @@ static const struct row table[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_REM_MEM_REG] = { vhc_on_rem_mem_reg, NO_RING },
 	[VHOST_USER_SET_STATUS] = { vhc_on_set_status, NO_RING },
 	[VHOST_USER_GET_STATUS] = { vhc_on_get_status, NO_RING },
+	[VHOST_USER_SET_DEVICE_STATE_FD] = { vhc_on_set_device_state_fd, NO_RING },
+	[VHOST_USER_CHECK_DEVICE_STATE] = { vhc_on_check_device_state, NO_RING },
 };
 
 static const struct row memory_ack = { vhc_on_memory_ack, NO_RING };

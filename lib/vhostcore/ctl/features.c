@@ -95,8 +95,9 @@ vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply
 								   names, sizeof(names)));
 	dev->features = wanted;
 	dev->has_features = true;
-	if (!any_ring_running(dev))
-		vhc_device_forget_commands(dev);	/* another driver begins */
+	/* Another driver begins; or the one whose state was loaded before goes on. */
+	if (!any_ring_running(dev) && !dev->session->has_loaded_state)
+		vhc_device_forget_commands(dev);
 	if (!(wanted & BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT)))
 		enable_all(dev);
 	if (is_new && dev->ops.features_changed)

@@ -334,6 +334,7 @@ vhc_session_destroy(struct session *s)
 {
 	vhc_loop_unwatch(s->dev->loop, &s->watch);
 	vhc_loop_cancel(s->dev->loop, &s->silence_timer);
+	vhc_state_transfer_destroy(s->transfer);
 	vhc_frame_reader_reset(&s->reader);
 	/* Somebody else may have it open as well, an application that gave it to us for one. */
 	shutdown(s->sock, SHUT_RDWR);

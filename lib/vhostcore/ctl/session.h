@@ -16,6 +16,8 @@
 /* A front-end that sent part of a message has so long for the rest. */
 #define SESSION_SILENCE_MS 5000
 
+struct state_transfer;
+
 struct session {
 	struct vhc_device *dev;
 	int sock;
@@ -23,6 +25,8 @@ struct session {
 	uint64_t silence_timer;
 	bool has_spoken;		/* a whole message has come */
 	struct frame_reader reader;
+	struct state_transfer *transfer; /* of the device's state, the last one; NULL: none */
+	bool has_loaded_state;		/* what the driver commanded came that way */
 	const struct schema_entry *parked; /* what the message waits for is not over; else NULL */
 	char reason[FRAME_REASON_LEN];	/* of the refusal being handled */
 };
@@ -116,6 +120,11 @@ int vhc_on_memory_ack(struct vhc_device *dev, struct msg *msg, struct reply *rep
 /* dirty_log.c */
 int vhc_on_set_log_base(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 int vhc_on_set_log_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+
+/* device_state.c; what is under way ends, without an answer */
+int vhc_on_set_device_state_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+int vhc_on_check_device_state(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+void vhc_state_transfer_destroy(struct state_transfer *transfer);
 
 /* vring.c */
 int vhc_on_set_vring_num(struct vhc_device *dev, struct msg *msg, struct reply *reply);

@@ -57,4 +57,9 @@ const struct region *vhc_map_lost(const struct map *map);
 bool vhc_map_user_to_guest(const struct map *map, uva user, gpa *guest);
 bool vhc_map_host_to_guest(const struct map *map, const void *host, gpa *guest);
 
+struct map_hint;
+
+/* The same, as a hint for the region it lies in. */
+bool vhc_map_search_host(const struct map *map, struct map_hint *hint, const void *host);
+
 #endif

@@ -217,7 +217,7 @@ net_queue_relog(struct vhc_queue *q)
 {
 	struct net_queue *nq = net_queue_of(q);
 
-	nq->logs = vhc_queue_is_logging(q);
+	nq->log = vhc_queue_log(q);
 	net_choose_burst(nq);
 }
 
@@ -262,6 +262,8 @@ static const struct vhc_class net_class = {
 	.control_ring = vhc_net_control_ring,
 	.command = vhc_net_command,
 	.ring_in_use = vhc_net_ring_in_use,
+	.state_save = vhc_net_state_save,
+	.state_load = vhc_net_state_load,
 	.config = vhc_net_config,
 };
 

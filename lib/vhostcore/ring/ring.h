@@ -76,6 +76,7 @@ struct ring {
 
 	struct map_hint hint;
 	struct map_hint table_hint;	/* indirect tables lie elsewhere than packets */
+	struct map_hint back_hint;	/* for the way back, by what is marked as written */
 	uint64_t staged_head;		/* packed: the first staged entry, withheld until publish */
 	struct ring_faults *faults;
 	int call_fd;			/* -1: the driver polls. Borrowed from the control side */

@@ -98,6 +98,7 @@ vhc_ring_use_map(struct ring *r, const struct map *map)
 	r->map = map;
 	r->hint = (struct map_hint){ 0 };
 	r->table_hint = (struct map_hint){ 0 };
+	r->back_hint = (struct map_hint){ 0 };
 }
 
 int

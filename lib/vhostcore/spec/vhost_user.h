@@ -50,6 +50,8 @@ enum vhost_user_request {
 	VHOST_USER_REM_MEM_REG = 38,
 	VHOST_USER_SET_STATUS = 39,
 	VHOST_USER_GET_STATUS = 40,
+	VHOST_USER_SET_DEVICE_STATE_FD = 42,
+	VHOST_USER_CHECK_DEVICE_STATE = 43,
 	VHOST_USER_REQUEST_MAX
 };
 
@@ -78,6 +80,7 @@ enum vhost_user_backend_request {
 #define VHOST_USER_PROTOCOL_F_RESET_DEVICE_BIT		13
 #define VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS_BIT	15
 #define VHOST_USER_PROTOCOL_F_STATUS_BIT		16
+#define VHOST_USER_PROTOCOL_F_DEVICE_STATE_BIT		19
 
 /* Header flags. */
 #define VHOST_USER_VERSION_MASK		0x3u
@@ -99,6 +102,12 @@ enum vhost_user_backend_request {
 #define VHOST_USER_CONFIG_MIGRATION	1u
 
 #define VHOST_VRING_F_LOG_BIT		0
+
+/* SET_DEVICE_STATE_FD: which way, and when; of the answer, the part that says no. */
+#define VHOST_USER_STATE_SAVE		0u
+#define VHOST_USER_STATE_LOAD		1u
+#define VHOST_USER_STATE_STOPPED	0u
+#define VHOST_USER_STATE_ERROR		1u
 
 struct vhost_user_header {
 	uint32_t request;
@@ -167,6 +176,11 @@ struct vhost_user_vring_area {
 	uint64_t offset;
 };
 
+struct vhost_user_state_fd {
+	uint32_t direction;
+	uint32_t phase;
+};
+
 /* One payload, as large as the largest; which member holds is the request's business. */
 union vhost_user_payload {
 	uint64_t u64;
@@ -177,6 +191,7 @@ union vhost_user_payload {
 	struct vhost_user_config config;
 	struct vhost_user_inflight inflight;
 	struct vhost_user_log log;
+	struct vhost_user_state_fd state_fd;
 };
 
 static_assert(sizeof(struct vhost_user_header) == 12, "message header");

@@ -28,6 +28,7 @@
 #define MEM_REG		.size = SIZE_EXACT, .bytes = sizeof(struct vhost_user_mem_reg)
 #define MEM_TABLE	.size = SIZE_MEM_TABLE
 #define CONFIG		.size = SIZE_CONFIG
+#define STATE_FD	.size = SIZE_EXACT, .bytes = sizeof(struct vhost_user_state_fd)
 #define INFLIGHT	.size = SIZE_EXACT, .bytes = sizeof(struct vhost_user_inflight)
 
 #define ALWAYS		SCHEMA_NO_GATE
@@ -72,6 +73,8 @@ static const struct schema_entry table[VHOST_USER_REQUEST_MAX] = {
 	REQUEST(REM_MEM_REG, MEM_REG, FDS_AT_MOST_ONE, REPLY_ACK, GATE(CONFIGURE_MEM_SLOTS), true),
 	REQUEST(SET_STATUS, U64, FDS_NONE, REPLY_ACK, GATE(STATUS), true),
 	REQUEST(GET_STATUS, NOTHING, FDS_NONE, REPLY_BODY, GATE(STATUS), true),
+	REQUEST(SET_DEVICE_STATE_FD, STATE_FD, FDS_ONE, REPLY_BODY, GATE(DEVICE_STATE), true),
+	REQUEST(CHECK_DEVICE_STATE, NOTHING, FDS_NONE, REPLY_BODY, GATE(DEVICE_STATE), true),
 };
 
 const struct schema_entry vhc_memory_ack = {
