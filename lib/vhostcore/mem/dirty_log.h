@@ -84,14 +84,14 @@ dirty_log_has(const struct dirty_map *map, uint64_t page)
  * takes it away later, and reads the page after that.
  */
 static VHC_HOT void
-dirty_log_touch(struct dirty_map *map, gpa guest, uint64_t len)
+dirty_log_touch(struct dirty_map *map, gpa at, uint64_t len)
 {
-	uint64_t first = guest.v >> DIRTY_LOG_PAGE_BITS;
-	uint64_t last = (guest.v + len - 1) >> DIRTY_LOG_PAGE_BITS;
+	uint64_t first = at.v >> DIRTY_LOG_PAGE_BITS;
+	uint64_t last = (at.v + len - 1) >> DIRTY_LOG_PAGE_BITS;
 
 	if (vhc_unlikely(!dirty_log_has(map, first)) ||
 	    (last != first && (last != first + 1 || !dirty_log_has(map, last))))
-		vhc_dirty_log_mark(map, guest, len);
+		vhc_dirty_log_mark(map, at, len);
 }
 
 /* Is anything logged just now? What is written with the gate open needs dirty_log_hold(). */
