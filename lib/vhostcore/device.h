@@ -16,6 +16,7 @@
 
 #include "class.h"
 #include "ctl/loop.h"
+#include "iommu.h"
 #include "mem/dirty_log.h"
 #include "mem/file.h"
 #include "spec/vhost_user.h"
@@ -66,6 +67,7 @@ struct vhc_device {
 	struct map *map;		/* NULL: no memory shared yet */
 	struct device_inflight inflight;
 	struct dirty_log dirty;		/* bitmap of its own, marked by any thread */
+	struct device_iommu iommu;
 	uint8_t status;
 	bool passes_driver_ok;		/* it has said once that the driver was ready */
 	uint16_t mtu;

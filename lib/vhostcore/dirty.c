@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "device.h"
+#include "mem/find.h"
 #include "vhostcore_memory.h"
 
 /* ---- conclusions ---------------------------------------------------------------------------- */
@@ -51,6 +52,9 @@ used_at(const struct vhc_queue *q, bool packed)
 {
 	gpa at = { q->claim.log_guest };
 
+	/* With an IOMMU both are addresses for it. */
+	if (packed && q->dev->iommu.iotlb)
+		return q->claim.desc.v;
 	if (packed && !vhc_map_user_to_guest(q->dev->map, q->claim.desc, &at))
 		return QUEUE_NOT_LOGGED;
 	return at.v;
@@ -117,6 +121,29 @@ vhc_queue_is_logging(const struct vhc_queue *q)
 	return dirty_log_is_on(&q->dev->dirty);
 }
 
+/* Guest memory by the address that the driver has for it: with an IOMMU, piece by piece. */
+static void
+mark(const struct vhc_queue *q, struct dirty_map *log, uint64_t at, uint64_t len)
+{
+	struct map_hint hint = { 0 };
+
+	if (!q->ring.miss.is_on) {
+		vhc_dirty_log_mark(log, (gpa){ at }, len);
+		return;
+	}
+	while (len) {
+		struct span span = map_span(q->ring.writable, &hint, (gpa){ at }, len);
+		gpa guest;
+
+		if (!span.len)
+			return;		/* nothing was written there */
+		if (vhc_map_host_to_guest(q->ring.memory, span.ptr, &guest))
+			vhc_dirty_log_mark(log, guest, span.len);
+		at += span.len;
+		len -= span.len;
+	}
+}
+
 /* Once for all of them: to hold the log costs more than a mark. */
 VHC_API void
 vhc_queue_log_run(struct vhc_queue *q, const uint64_t *guest, const uint16_t *len, uint32_t more,
@@ -127,14 +154,14 @@ vhc_queue_log_run(struct vhc_queue *q, const uint64_t *guest, const uint16_t *le
 	if (!log)
 		return;
 	for (uint16_t i = 0; i < nr; i++)
-		vhc_dirty_log_mark(log, (gpa){ guest[i] }, more + len[i]);
+		mark(q, log, guest[i], more + len[i]);
 	dirty_log_release(log);
 }
 
 VHC_API void
 vhc_queue_log_host(struct vhc_queue *q, const void *host, uint64_t len)
 {
-	vhc_device_log_host(q->dev, q->ring.map, host, len);
+	vhc_device_log_host(q->dev, q->ring.memory, host, len);
 }
 
 /* [E] Where to is read after the stores, like whether at all. */
@@ -148,7 +175,7 @@ log_at(struct vhc_queue *q, const uint64_t *at, uint64_t offset, uint64_t len)
 		return;
 	start = ld_relaxed(at);
 	if (start != QUEUE_NOT_LOGGED && offset <= UINT64_MAX - start)
-		vhc_dirty_log_mark(log, (gpa){ start + offset }, len);
+		mark(q, log, start + offset, len);
 	dirty_log_release(log);
 }
 

@@ -134,6 +134,9 @@ check_opts(const struct vhc_server_opts *opts)
 		return refuse_option(opts, -EINVAL, "more rings are vital than there are");
 	if (opts->cls && opts->raw_rings)
 		return refuse_option(opts, -EINVAL, "the rings of a class are the class's to work");
+	if (!opts->cls && !opts->raw_rings && (opts->features_on & VHC_FEATURE_ACCESS_PLATFORM))
+		return refuse_option(opts, -EINVAL, "ACCESS_PLATFORM cannot be offered: requests"
+				     " outlive what a guest's IOMMU permits");
 	return 0;
 }
 

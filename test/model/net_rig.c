@@ -63,6 +63,8 @@ parse_argument(const char *word)
 		extra_features |= RIG_PACKED;
 	else if (strcmp(word, "in-order") == 0)
 		extra_features |= RIG_IN_ORDER;
+	else if (strcmp(word, "iommu") == 0)
+		extra_features |= RIG_IOMMU;
 	else if (strncmp(word, "--force-max-simd-bitwidth=", 26) == 0)
 		simd_width = word;
 	else
@@ -140,6 +142,29 @@ close_rings(struct net_rig *rig)
 	driver_fini(&rig->rx);
 }
 
+void
+net_rig_show(struct net_rig *rig, uint64_t at, uint64_t len)
+{
+	const struct iotlb_claim claim = {
+		.iova = at, .size = len, .user = { guest_user(at) }, .access = IOTLB_BOTH,
+	};
+	char reason[IOTLB_REASON_LEN];
+
+	vhc_loop_lock(rig->loop);
+	CHECK_EQ(vhc_device_translate(rig->dev, &claim, reason), 0);
+	vhc_loop_unlock(rig->loop);
+}
+
+void
+net_rig_show_all(struct net_rig *rig)
+{
+	for (unsigned int i = 0; i < GUEST_NR_PARTS; i++)
+		net_rig_show(rig, rig->guest.parts[i].at, rig->guest.parts[i].len);
+	for (uint64_t at = GUEST_LOW_AT; at < GUEST_END_AT; at += GUEST_PAGE)
+		if (guest_user(at) != GUEST_USER(at))
+			net_rig_show(rig, at, GUEST_PAGE);
+}
+
 static void
 open_device(struct net_rig *rig, const struct net_rig_conf *conf)
 {
@@ -155,6 +180,11 @@ open_device(struct net_rig *rig, const struct net_rig_conf *conf)
 	if (conf->features & RIG_MODERN)
 		rig->dev->features |= extra_features;
 	rig->dev->has_features = true;
+	if (rig->dev->features & RIG_IOMMU) {
+		CHECK_EQ(vhc_device_set_iommu(rig->dev, true), 0);
+		guest_scatter(&rig->guest);
+		net_rig_show_all(rig);
+	}
 	rig->push = vhc_device_queue(rig->dev, 0);
 	rig->pull = vhc_device_queue(rig->dev, 1);
 	for (unsigned int i = 0; i < 2; i++) {

@@ -7,13 +7,15 @@
  * Trusts:  the test that started it; it ends when that one does (end of stdin) or after LIFETIME_S.
  * Runs on: the main thread; log lines and events come from the control thread, on stderr.
  *
- * usage: backend server|client|plain|vdpa:RINGS:PATH...
+ * usage: backend server|client|iommu|plain|vdpa:RINGS:PATH...
  *
- * The first two are network devices. A plain one has no class and works its rings itself, which
- * means here that nobody does; a vdpa one has a vDPA device made of software.
+ * The first three are network devices, the third listens and offers ACCESS_PLATFORM. A plain one
+ * has no class and works its rings itself, which means here that nobody does; a vdpa one has a vDPA
+ * device made of software.
  *
- * One line of JSON a question: "info PORT", "control PORT", "queue PORT RING",
- * "push PORT RING COUNT", "changed PORT WAIT", "notifier PORT RING SIZE", "quit".
+ * One line of JSON a question: "info PORT", "control PORT", "iommu PORT",
+ * "queue PORT RING", "push PORT RING COUNT", "changed PORT WAIT", "notifier PORT RING SIZE",
+ * "quit".
  * Of the dirty log: "log PORT", "mark PORT ADDRESS LENGTH", "used PORT RING OFFSET LENGTH".
  * Of a vdpa port: "vdpa PORT", "stats PORT RING", "reset PORT RING", "fail PORT ERRNO".
  */
@@ -27,6 +29,7 @@
 #include <unistd.h>
 
 #include "model/soft_vdpa.h"
+#include "vhostcore_features.h"
 #include "vhostcore_memory.h"
 #include "vhostcore_message.h"
 #include "vhostcore_net.h"
@@ -136,6 +139,21 @@ print_info(struct vhc_device *dev)
 	print_number("control_ring", info.control_ring);
 	print_number("nr_regions", info.nr_regions);
 	print_number("nr_connects", info.nr_connects);
+}
+
+static void
+print_iommu(struct vhc_device *dev)
+{
+	struct vhc_iommu_info info;
+
+	vhc_device_iommu(dev, &info);
+	print_bool("on", info.is_on);
+	print_number("readable", info.nr_readable);
+	print_number("writable", info.nr_writable);
+	print_number("misses", info.nr_misses);
+	print_number("refused", info.nr_refused);
+	print_number("updates", info.nr_updates);
+	print_number("invalidations", info.nr_invalidations);
 }
 
 static void
@@ -333,6 +351,8 @@ answer(const char *line)
 		print_info(dev);
 	else if (!strcmp(verb, "control") && dev)
 		print_control(dev);
+	else if (!strcmp(verb, "iommu") && dev)
+		print_iommu(dev);
 	else if (!strcmp(verb, "queue") && q)
 		print_queue(q);
 	else if (!strcmp(verb, "push") && q)
@@ -379,6 +399,7 @@ start_port(char *spec)
 		opts.vdpa = vdpas[nr_servers] ? soft_vdpa_device(vdpas[nr_servers]) : NULL;
 	} else if (!opts.raw_rings) {
 		opts.cls = vhc_net_class();
+		opts.features_on = strcmp(role, "iommu") ? 0 : VHC_FEATURE_ACCESS_PLATFORM;
 	}
 	rc = vhc_server_create(&opts, &servers[nr_servers]);
 	return rc ? rc : vhc_server_start(servers[nr_servers++]);

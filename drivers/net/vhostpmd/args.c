@@ -114,7 +114,8 @@ static const struct arg known[] = {
 	       "0 or 1 (received packets carry requests, RTE_MBUF_F_TX_*)"),
 	{ .key = "notify", .set = set_notify },
 	NUMBER("notify-us", notify_us, VHOSTX_NOTIFY_US_MAX),
-	{ .key = "iommu-support", .set = set_off },
+	SWITCH("iommu-support", has_iommu,
+	       "0 or 1 (a guest's IOMMU decides what the port may reach)"),
 	{ .key = "postcopy-support", .set = set_off },
 };
 

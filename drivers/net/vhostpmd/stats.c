@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "vhostcore_memory.h"
 #include "vhostpmd.h"
 
 #define ON_RX	1u
@@ -57,6 +58,12 @@ static const struct counter {
  * may have back: everything but `available`.
  */
 static const char *const gauges[] = { "ring_size", "ring_available", "ring_used" };
+
+/* At the end, with iommu-support=1: of the port, and not to be reset either. */
+static const char *const iommu_names[] = {
+	"iotlb_readable_entries", "iotlb_writable_entries", "iotlb_misses", "iotlb_refused",
+	"iotlb_updates", "iotlb_invalidations",
+};
 
 /* ---- ethdev's fixed set --------------------------------------------------------------------- */
 
@@ -235,11 +242,38 @@ nr_rings(const struct rte_eth_dev *dev)
 static unsigned int
 nr_xstats(const struct rte_eth_dev *dev)
 {
-	unsigned int nr = 0;
+	unsigned int nr = port_of(dev)->args.has_iommu ? RTE_DIM(iommu_names) : 0;
 
 	for (uint16_t i = 0; i < nr_rings(dev); i++)
 		nr += ring_nr_xstats(nth_ring(dev, i));
 	return nr;
+}
+
+static unsigned int
+name_iommu(const struct port *port, struct rte_eth_xstat_name *names)
+{
+	if (!port->args.has_iommu)
+		return 0;
+	for (unsigned int i = 0; i < RTE_DIM(iommu_names); i++)
+		snprintf(names[i].name, sizeof(names[i].name), "%s", iommu_names[i]);
+	return RTE_DIM(iommu_names);
+}
+
+static unsigned int
+iommu_xstats(const struct port *port, struct rte_eth_xstat *xstats)
+{
+	struct vhc_iommu_info iommu;
+
+	if (!port->args.has_iommu)
+		return 0;
+	vhc_device_iommu(port->device, &iommu);
+	xstats[0].value = iommu.nr_readable;
+	xstats[1].value = iommu.nr_writable;
+	xstats[2].value = iommu.nr_misses;
+	xstats[3].value = iommu.nr_refused;
+	xstats[4].value = iommu.nr_updates;
+	xstats[5].value = iommu.nr_invalidations;
+	return RTE_DIM(iommu_names);
 }
 
 int
@@ -251,6 +285,7 @@ vhostx_xstats_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, u
 		return (int)total;
 	for (uint16_t i = 0; i < nr_rings(dev); i++)
 		nr += ring_names(nth_ring(dev, i), names + nr);
+	nr += name_iommu(port_of(dev), names + nr);
 	return (int)nr;
 }
 
@@ -276,6 +311,7 @@ vhostx_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigne
 		return (int)total;
 	for (uint16_t i = 0; i < nr_rings(dev); i++)
 		nr += ring_xstats(port, nth_ring(dev, i), xstats + nr);
+	nr += iommu_xstats(port, xstats + nr);
 	for (unsigned int i = 0; i < nr; i++)
 		xstats[i].id = i;
 	return (int)nr;

@@ -17,6 +17,7 @@
 #include <rte_telemetry.h>
 
 #include "vhostcore_features.h"
+#include "vhostcore_memory.h"
 #include "vhostpmd.h"
 
 #define FEATURES_LEN	1024
@@ -170,6 +171,27 @@ add_control(struct rte_tel_data *d, const struct port *port, const struct vhc_de
 }
 
 static void
+add_iommu(struct rte_tel_data *d, const struct port *port)
+{
+	struct rte_tel_data *iommu = rte_tel_data_alloc();
+	struct vhc_iommu_info state;
+
+	if (!iommu)
+		return;
+	vhc_device_iommu(port->device, &state);
+	rte_tel_data_start_dict(iommu);
+	rte_tel_data_add_dict_int(iommu, "on", state.is_on);
+	rte_tel_data_add_dict_u64(iommu, "readable_entries", state.nr_readable);
+	rte_tel_data_add_dict_u64(iommu, "writable_entries", state.nr_writable);
+	rte_tel_data_add_dict_u64(iommu, "misses", state.nr_misses);
+	rte_tel_data_add_dict_u64(iommu, "refused", state.nr_refused);
+	rte_tel_data_add_dict_u64(iommu, "updates", state.nr_updates);
+	rte_tel_data_add_dict_u64(iommu, "invalidations", state.nr_invalidations);
+	if (rte_tel_data_add_dict_container(d, "iommu", iommu, 0) != 0)
+		rte_tel_data_free(iommu);
+}
+
+static void
 add_reason(struct rte_tel_data *d, const struct port *port, const struct vhc_device_info *state)
 {
 	rte_tel_data_add_dict_int(d, "port", port->dev->data->port_id);
@@ -206,6 +228,8 @@ answer_info(struct port *port, struct rte_tel_data *d)
 	rte_tel_data_add_dict_u64(d, "connects", state.nr_connects);
 	if (state.control_ring != VHC_NO_RING)
 		add_control(d, port, &state);
+	if (port->args.has_iommu)
+		add_iommu(d, port);
 	add_queues(d, port);
 }
 

@@ -33,7 +33,7 @@
 #define VHOSTX_PARAMS \
 	"iface=<path> queues=<1-128> client=<0|1> tso=<0|1> linear-buffer=<0|1> " \
 	"ext-buffer=<0|1> legacy-ol-flags=<0|1> notify=<inline|deferred> notify-us=<1-10000> " \
-	"iommu-support=<0> postcopy-support=<0>"
+	"iommu-support=<0|1> postcopy-support=<0>"
 
 extern int vhostx_logtype;
 
@@ -51,6 +51,7 @@ struct port_args {
 	bool is_linear;
 	bool has_ext_buffers;
 	bool has_legacy_flags;
+	bool has_iommu;
 	bool notify_is_deferred;
 	uint16_t notify_us;	/* 0: inline */
 };

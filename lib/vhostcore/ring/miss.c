@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * miss.c - see miss.h.
+ *
+ * Knows:   the two tables of an IOTLB, and whose turn it is.
+ * Trusts:  nothing of the address.
+ * Runs on: the poller inside the gate; control while it is closed.
+ */
+#include "ring.h"
+
+#include "../base/fd.h"
+#include "../base/order.h"
+
+/* How much of [addr, addr + len) is there. */
+static uint32_t
+nr_there(const struct map *map, uint64_t addr, uint32_t len)
+{
+	struct map_hint hint = { 0 };
+	uint32_t nr = 0;
+
+	while (nr < len) {
+		struct span span = map_span(map, &hint, (gpa){ addr + nr }, len - nr);
+
+		if (!span.len)
+			break;
+		nr += (uint32_t)span.len;
+	}
+	return nr;
+}
+
+static bool
+is_there(const struct map *map, uint64_t addr)
+{
+	return nr_there(map, addr, 1);
+}
+
+static void
+note(struct ring_miss *miss, uint64_t iova, bool writes)
+{
+	miss->iova = iova;
+	miss->writes = writes;
+	miss->nr_asked = 0;
+	st_release(&miss->state, MISS_NOTED);	/* [M] */
+	fd_signal(miss->wake_fd);
+}
+
+VHC_API enum ring_fault
+vhc_ring_miss(struct ring *r, enum ring_fault fault, uint64_t addr, uint32_t len, bool writes)
+{
+	struct ring_miss *miss = &r->miss;
+	uint32_t state = ld_acquire(&miss->state);	/* [M] */
+	uint32_t nr;
+
+	if (!miss->is_on)
+		return fault;
+	nr = nr_there(writes ? r->writable : r->readable, addr, len);
+	if (nr == len)
+		return fault;	/* it is there, but in pieces where one is needed */
+	if (state == MISS_NOTED || state == MISS_ASKED)
+		return RING_FAULT_MISS;
+	if (state == MISS_REFUSED && miss->iova == addr + nr && miss->writes == writes) {
+		st_relaxed(&miss->state, MISS_NONE);
+		return is_there(writes ? r->readable : r->writable, addr + nr) ?
+			RING_FAULT_IOVA_DENIED : RING_FAULT_IOVA_REFUSED;
+	}
+	note(miss, addr + nr, writes);
+	return RING_FAULT_MISS;
+}
+
+bool
+vhc_ring_miss_recheck(struct ring *r)
+{
+	struct ring_miss *miss = &r->miss;
+
+	if (miss->state == MISS_NONE || !is_there(miss->writes ? r->writable : r->readable,
+						  miss->iova))
+		return false;
+	st_relaxed(&miss->state, MISS_NONE);
+	return true;
+}
+
+void
+vhc_ring_miss_part(struct ring *r, uint64_t iova, bool writes)
+{
+	struct ring_miss *miss = &r->miss;
+
+	if (miss->state != MISS_ASKED || miss->iova != iova || miss->writes != writes)
+		note(miss, iova, writes);
+}
