@@ -146,7 +146,8 @@ void
 net_rig_show(struct net_rig *rig, uint64_t at, uint64_t len)
 {
 	const struct iotlb_claim claim = {
-		.iova = at, .size = len, .user = { guest_user(at) }, .access = IOTLB_BOTH,
+		.iova = at, .size = len, .access = IOTLB_BOTH,
+		.user = { len == GUEST_PAGE ? guest_user(at) : GUEST_USER(at) },
 	};
 	char reason[IOTLB_REASON_LEN];
 
