@@ -29,19 +29,19 @@ ROOMS = {
 }
 FRONT_DOOR_FILES = {
     "base": {"vhostcore.h"},  # the log levels of the public interface
-    "ring": {"vhostcore.h", "vhostcore_notify.h", "vhostcore_ring.h"},  # faults, what to watch
+    "ring": {"vhostcore.h", "vhostcore_queue.h", "vhostcore_notify.h", "vhostcore_ring.h"},  # faults, what to watch
     "ctl": {"device.h", "vhostcore_loop.h", "vhostcore_message.h"},
-    "net": {"class.h", "queue.h", "vhostcore_net.h"},
+    "net": {"class.h", "dirty.h", "queue.h", "vhostcore_net.h"},
 }
 PUBLIC_HEADERS = {"vhostcore.h", "vhostcore_features.h", "vhostcore_loop.h", "vhostcore_memory.h",
                   "vhostcore_message.h", "vhostcore_net.h", "vhostcore_notify.h",
-                  "vhostcore_ring.h", "vhostcore_vdpa.h"}
+                  "vhostcore_queue.h", "vhostcore_ring.h", "vhostcore_vdpa.h"}
 
 # A line that says this ... may be in these files only, or below these folders.
 HOMES = {
     r"__atomic_|__sync_|\brte_(atomic|smp_|mb\b|wmb\b|rmb\b)": ["base/order.h"],
     r"\b(SYS_|__NR_)membarrier\b": ["base/gate.c"],
-    r"\b(mmap|munmap)\(": ["mem/dirty_log.c", "mem/file.c", "mem/region.c"],
+    r"\b(mmap|munmap)\(": ["mem/dirty_log.c", "mem/file.c", "mem/guard.c", "mem/region.c"],
     r"\b(recvmsg|sendmsg|accept4)\(|\bCMSG_": ["wire/sock.c"],
     r"\bg_\w+->": ["ring/", "mem/guest.h", "queue.c"],
     r"\bVHOST_USER_": ["spec/vhost_user.h", "wire/", "ctl/", "device.c", "device.h", "names.c",
@@ -49,7 +49,7 @@ HOMES = {
     r"\bVIRTIO_NET_": ["spec/virtio_net.h", "net/", "ctl/features.c", "facade/"],
     r"\brte_": ["net/", "vhostcore_net.h", "facade/"],
     r"\bmalloc\(|\bcalloc\(|\baligned_alloc\(": ["mem/", "ctl/", "device.c", "queue.c", "server.c",
-                                                  "vdpa.c", "hardware.c", "chains.c",
+                                                  "vdpa.c", "hardware.c", "lost.c", "chains.c",
                                                   "chains_class.c", "ring/inflight.c", "facade/"],
 }
 

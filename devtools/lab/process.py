@@ -172,11 +172,15 @@ class Process:
 
     def kill(self) -> None:
         """kill -9, and wait until the kernel has taken it down (its sockets are closed then)."""
+        self.leave_remains()
+        self._release()
+
+    def leave_remains(self) -> None:
+        """kill(), but what it had in files and folders stays."""
         self.signal(signal.SIGKILL)
         self._popen.wait()
         if self._pidfd >= 0:
             select.select([self._pidfd], [], [], 10)
-        self._release()
 
     def stop(self, timeout: float = 10) -> int:
         """End it: politely, then SIGTERM, then SIGKILL. Return the exit code."""

@@ -13,12 +13,14 @@ class TelemetryError(AssertionError):
     """The process does not answer, or not to this command."""
 
 
-def query(prefix: str, command: str) -> object:
+def query(prefix: str, command: str, process: int = 0) -> object:
     """Answer of the process started with --file-prefix=prefix: query(p, "/ethdev/list") -> [0, 1].
+
+    `process` 1, 2... are secondary processes, in the order of their start.
 
     EAL answers null to a command nobody registered and to one whose handler refused: both raise.
     """
-    path = paths.dpdk_runtime_dir(prefix) / "dpdk_telemetry.v2"
+    path = paths.dpdk_runtime_dir(prefix) / ("dpdk_telemetry.v2" + (f":{process}" if process else ""))
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
         channel.settimeout(_TIMEOUT_SECONDS)
         try:

@@ -28,6 +28,7 @@ class Testpmd(Process):
 
     start() and stop_forwarding() are the prompt's start and stop; stop() ends the process.
     max_frame largest frame (--max-pkt-len), None for testpmd's own default
+    hugepages False: none; True: of its own; a hugetlbfs: shared with secondary processes (lab.hugepages)
     """
 
     __test__ = False  # not a test case, whatever pytest thinks of the name
@@ -35,7 +36,7 @@ class Testpmd(Process):
     def __init__(self, vdevs: list[str], *, folder: str | Path, forward: str = "io", queues: int = 1,
                  rxd: int | None = None, txd: int | None = None, mbuf_size: int | None = None,
                  mbufs: int = 32768, max_frame: int | None = None, lcores: str = "0@0,1@1",
-                 hugepages: bool = False, memory: int = 512, extra: list[str] = (),
+                 hugepages: bool | Path = False, memory: int = 512, extra: list[str] = (),
                  eal_extra: list[str] = (), lifetime: float = 300, name: str = "testpmd",
                  startup: float = 30, load_plugin: bool | None = None, wrapper: list[str] = (),
                  env: dict | None = None):
@@ -169,7 +170,9 @@ class Testpmd(Process):
             time.sleep(0.05)
 
 
-def _memory_args(hugepages: bool, memory: int) -> list[str]:
+def _memory_args(hugepages: bool | Path, memory: int) -> list[str]:
+    if isinstance(hugepages, Path):
+        return [f"--huge-dir={hugepages}", "-m", str(memory)]
     if hugepages:
         return ["--in-memory", "--single-file-segments", "-m", str(memory)]
     return ["--no-huge", "-m", str(memory)]

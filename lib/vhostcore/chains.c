@@ -202,19 +202,13 @@ take_again(struct chain_queue *cq, struct chain_item *item)
 	return taken;
 }
 
-static bool
-is_all_resubmitted(const struct inflight *f)
-{
-	return !f || f->nr_resubmitted == f->nr_resubmit;
-}
-
 static void publish_inside(struct chain_queue *cq, enum ring_kind kind);
 static void give(struct chain_queue *cq, struct chain_item *item, uint32_t written);
 
 static VHC_HOT uint16_t
 take_burst(struct chain_queue *cq, struct vhc_chain **chains, uint16_t n, enum ring_kind kind)
 {
-	bool again = vhc_unlikely(!is_all_resubmitted(cq->core.inflight));
+	bool again = vhc_unlikely(!inflight_is_resubmitted(cq->core.inflight));
 	bool any_bad = false;
 	uint16_t nr = 0;
 
@@ -234,7 +228,7 @@ take_burst(struct chain_queue *cq, struct vhc_chain **chains, uint16_t n, enum r
 			any_bad = true;
 		} else {
 			item_put(cq, item);
-			if (!again || !is_all_resubmitted(cq->core.inflight))
+			if (!again || !inflight_is_resubmitted(cq->core.inflight))
 				break;
 			again = false;
 			if (!ring_ready(&cq->core.ring, kind))
@@ -268,7 +262,7 @@ vhc_chains_choose(struct chain_queue *cq)
 
 	cq->core.burst = packed ? take_packed_burst : take_split_burst;
 	cq->core.idle = packed ? RING_IDLE_PACKED : RING_IDLE_SPLIT;
-	if (!is_all_resubmitted(cq->core.inflight))
+	if (!inflight_is_resubmitted(cq->core.inflight))
 		cq->core.idle = RING_IDLE_NEVER;
 }
 

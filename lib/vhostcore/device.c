@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ctl/session.h"
+#include "lost.h"
 #include "server.h"
 #include "vhostcore_features.h"
 
@@ -105,11 +106,13 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_CONFIG_BIT);
 	dev->nr_vital_rings = opts->nr_vital_rings ? opts->nr_vital_rings :
 						     dev->cls->nr_vital_rings;
-	if (!opts->cls)
+	if (!opts->cls || opts->inflight)
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT);
 	dev->raw_rings = opts->raw_rings;
 	dev->done_fd = -1;
-	rc = create_queues(dev);
+	rc = vhc_losses_watch(dev);
+	if (rc == 0)
+		rc = create_queues(dev);
 	if (rc == 0)
 		rc = watch_pollers(dev);
 	if (rc) {
@@ -128,6 +131,7 @@ vhc_device_destroy(struct vhc_device *dev)
 	for (uint16_t i = 0; dev->queues && i < dev->nr_rings; i++)
 		vhc_queue_destroy(dev->queues[i]);
 	vhc_device_set_iommu(dev, false);
+	vhc_losses_unwatch(dev);
 	vhc_loop_unwatch(dev->loop, &dev->done_watch);
 	fd_close(&dev->done_fd);
 	vhc_vdpa_unbind(dev->vdpa);

@@ -43,6 +43,7 @@ struct vhc_device {
 	const struct vhc_class *cls;
 	struct vhc_server *server;
 	struct loop *loop;
+	struct vhc_device *next_watched; /* lost.c */
 	struct vhc_device_ops ops;
 	struct vdpa_binding *vdpa;	/* hardware that serves rings; NULL: none */
 	void *ops_arg;

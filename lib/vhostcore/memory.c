@@ -2,7 +2,7 @@
 /*
  * memory.c - the guest's memory, for applications that look at it themselves.
  *
- * Knows:   maps.
+ * Knows:   maps, the guard.
  * Trusts:  nothing of addresses it is asked for: they may be the guest's.
  * Runs on: any thread, under the loop's lock.
  */
@@ -12,6 +12,7 @@
 
 #include "device.h"
 #include "mem/find.h"
+#include "mem/guard.h"
 
 VHC_API unsigned int
 vhc_device_memory(struct vhc_device *dev, struct vhc_memory_region *regions, unsigned int max)
@@ -72,4 +73,16 @@ vhc_device_numa_node(struct vhc_device *dev)
 		node = -1;
 	vhc_loop_unlock(dev->loop);
 	return node;
+}
+
+VHC_API int
+vhc_sigbus_guard(bool on)
+{
+	return vhc_guard_set(on);
+}
+
+VHC_API bool
+vhc_sigbus_mend(const void *addr)
+{
+	return vhc_guard_mend(addr);
 }

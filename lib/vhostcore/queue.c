@@ -357,13 +357,15 @@ vhc_queue_update(struct vhc_queue *q)
 	bool wanted = vhc_queue_is_wanted(q);
 
 	vhc_queue_update_log(q);
-	if (wanted && vhc_queue_awaits_log(q)) {
+	if (!wanted) {
+		q->obstacle[0] = '\0';	/* whatever it was, something else comes first */
+		return q->running && vhc_queue_wind_down(q);
+	}
+	if (vhc_queue_awaits_log(q)) {
 		snprintf(q->obstacle, sizeof(q->obstacle), "what is written to it must be logged,"
 			 " and the front-end has named no log (SET_LOG_BASE)");
 		return false;
 	}
-	if (!wanted)
-		return q->running && vhc_queue_wind_down(q);
 	if (!q->running)
 		return vhc_queue_nr_held(q) == 0 && queue_start(q);
 	if (!q->draining)

@@ -14,11 +14,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/gate.h"
 #include "base/log.h"
 #include "ctl/connector.h"
 #include "ctl/listener.h"
 #include "device.h"
+#include "vhostcore_loop.h"
 
 #define NAME_LEN sizeof(((struct vhc_device_info *)0)->name)
 #define RINGS_MAX 256
@@ -132,6 +134,8 @@ check_opts(const struct vhc_server_opts *opts)
 		return refuse_option(opts, -EINVAL, "the number of rings must be 1 to 256");
 	if (opts->nr_vital_rings > opts->nr_rings)
 		return refuse_option(opts, -EINVAL, "more rings are vital than there are");
+	if (opts->control_thread >= VHC_CONTROL_THREADS_MAX)
+		return refuse_option(opts, -EINVAL, "the control thread's number must be 0 to 15");
 	if (opts->cls && opts->raw_rings)
 		return refuse_option(opts, -EINVAL, "the rings of a class are the class's to work");
 	if (!opts->cls && !opts->raw_rings && (opts->features_on & VHC_FEATURE_ACCESS_PLATFORM))
@@ -170,6 +174,7 @@ server_alloc(const struct vhc_server_opts *opts)
 VHC_API int
 vhc_server_create(const struct vhc_server_opts *opts, struct vhc_server **out)
 {
+	char text[FD_ERROR_LEN];
 	struct vhc_server *server;
 	int rc;
 
@@ -184,9 +189,10 @@ vhc_server_create(const struct vhc_server_opts *opts, struct vhc_server **out)
 	server = server_alloc(opts);
 	if (!server)
 		return -ENOMEM;
-	rc = vhc_loop_get(&server->loop);
+	rc = vhc_loop_get(opts->control_thread, &server->loop);
 	if (rc) {
-		log_err(opts->name, "cannot start the control thread: %s", strerror(-rc));
+		log_err(opts->name, "cannot start the control thread: %s",
+			vhc_fd_error_text(rc, text));
 		goto err_server;
 	}
 	vhc_listener_init(&server->listener, server->loop, &endpoint_ops, server);
@@ -194,8 +200,10 @@ vhc_server_create(const struct vhc_server_opts *opts, struct vhc_server **out)
 	vhc_loop_lock(server->loop);
 	rc = vhc_device_create(opts, server, server->loop, &server->dev);
 	vhc_loop_unlock(server->loop);
-	if (rc)
+	if (rc) {
+		log_err(opts->name, "cannot make the device: %s", vhc_fd_error_text(rc, text));
 		goto err_loop;
+	}
 	*out = server;
 	return 0;
 

@@ -9,9 +9,11 @@
  * may have one ring more, on which the driver sends commands; the library serves it.
  *
  * Contexts of execution
- *  - control thread: one a process, started with the first server. Every callback runs on it.
+ *  - control thread: one a process, more if servers ask for them (control_thread); from its first
+ *    server to its last. Every callback of a device runs on its server's.
  *  - application threads: may call every function below at any time unless said otherwise. Calls
- *    wait for the callback or message being handled; so do not hold a lock that a callback takes.
+ *    wait for the callback or message being handled; so do not hold a lock that a callback takes,
+ *    and call them in a callback for devices of its own control thread only.
  *  - polling threads: run the bursts of vhostcore_net.h, at most one thread a queue at a time.
  *
  * Errors are 0 or -errno; whatever is refused is also logged once, in words.
@@ -22,6 +24,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "vhostcore_queue.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -110,10 +114,16 @@ struct vhc_server_opts {
 	uint16_t nr_vital_rings;
 	/** The application works the rings itself (vhc_queue_memory()): no bursts, no chains. */
 	bool raw_rings;
+	/**
+	 * Offer INFLIGHT_SHMFD: what is taken is noted in a file that the front-end keeps, for who
+	 * comes after us. With a class; devices without one offer it always.
+	 */
+	bool inflight;
 	struct vhc_vdpa *vdpa;	/**< hardware that serves the rings: vhostcore_vdpa.h */
 	bool no_reconnect;	/**< client role: connect once, do not try again */
 	const struct vhc_device_ops *ops; /**< may be NULL; copied */
 	void *ops_arg;
+	uint16_t control_thread; /**< which one serves it, 0...15; servers of one number share it */
 };
 
 /**
@@ -191,54 +201,6 @@ void vhc_device_info(struct vhc_device *dev, struct vhc_device_info *info);
 
 /** Queue of ring @p index, or NULL if there are not so many. Same lifetime as the device. */
 struct vhc_queue *vhc_device_queue(struct vhc_device *dev, uint16_t index);
-
-/* ---- queues --------------------------------------------------------------------------------- */
-
-struct vhc_queue_info {
-	uint16_t index;
-	uint16_t size;		/**< descriptors; 0: not set yet */
-	bool started; /**< the front-end sent a kick descriptor and did not stop the ring */
-	bool enabled;
-	bool running;		/**< bursts move packets, or commands are served */
-	bool control;		/**< it carries commands now: bursts return 0 */
-	bool broken;		/**< stopped because the guest broke the rules; see @p last_fault */
-	bool packed;		/**< layout of the ring: packed, or split */
-	bool event_idx;
-	bool indirect;
-	bool in_order;
-	uint16_t avail_idx;	/**< next available entry to take */
-	uint16_t used_idx;	/**< next used entry to publish */
-	const char *last_fault;	/**< name of the latest guest fault, or NULL */
-};
-
-/** Snapshot of a queue. Any thread; waits for the control thread. */
-void vhc_queue_info(struct vhc_queue *q, struct vhc_queue_info *info);
-
-/** Number of ways a guest can break the rules; each has a name and a counter a queue. */
-unsigned int vhc_nr_faults(void);
-
-/** Stable lower-case name of fault @p fault, e.g. "desc_unmapped". */
-const char *vhc_fault_name(unsigned int fault);
-
-/** One sentence on fault @p fault. */
-const char *vhc_fault_text(unsigned int fault);
-
-/** How often fault @p fault happened on this queue since the device was created. Any thread. */
-uint64_t vhc_queue_faults(const struct vhc_queue *q, unsigned int fault);
-
-/** How full a ring is, in chains; a packed one in descriptors. */
-struct vhc_queue_fill {
-	uint16_t size;
-	uint16_t available;	/**< made available by the driver, not taken by a burst yet */
-};
-
-/**
- * A snapshot of it, while the driver goes on adding.
- *
- * @return false, and zeros, while the queue is not running or control is changing it.
- * Context: any thread; waits for nobody.
- */
-bool vhc_queue_fill(struct vhc_queue *q, struct vhc_queue_fill *fill);
 
 #ifdef __cplusplus
 }

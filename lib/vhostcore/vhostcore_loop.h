@@ -12,9 +12,13 @@
 extern "C" {
 #endif
 
+/** Control threads are numbered from 0 to below this (vhc_server_opts.control_thread). */
+#define VHC_CONTROL_THREADS_MAX 16
+
 /**
  * Start no control thread: the application has a loop and drives the library's with it. The thread
- * that calls vhc_loop_dispatch() is the control thread then, and the only one that may.
+ * that calls vhc_loop_dispatch() is the control thread then, and the only one that may. Servers
+ * that ask for another (vhc_server_opts.control_thread) get a thread as ever.
  *
  * @param fd Receives a descriptor to poll for POLLIN; vhc_loop_dispatch() then does what is due.
  * @return   0; -EBUSY the library's thread runs already (there is a server); -errno.

@@ -42,6 +42,27 @@ unsigned int vhc_device_memory(struct vhc_device *dev, struct vhc_memory_region 
  */
 void *vhc_device_guest_pointer(struct vhc_device *dev, uint64_t guest_addr, uint64_t *len);
 
+/**
+ * Who shares memory with us may make its file shorter, and touching what is missing is SIGBUS. With
+ * the first memory that is shared we install a handler that puts zero pages there; then the device
+ * drops that front-end and says so, and nothing else notices. What is not about memory that we
+ * mapped goes to the handler that was there before, or has its default effect.
+ *
+ * @p on true, the default: install it, or put it on top again of one that was set since (this is
+ * also done whenever memory is shared). False: restore what was there; called before the first
+ * server is created, SIGBUS is never touched. @return 0 or -errno. Any thread.
+ */
+int vhc_sigbus_guard(bool on);
+
+/**
+ * What that handler does, for an application with one of its own: @p addr is si_addr of a SIGBUS
+ * with si_code BUS_ADRERR or BUS_MCEERR_AR.
+ *
+ * @return true: return from the handler, and the access succeeds; false: it is not our memory.
+ * Context: any thread, in a signal handler.
+ */
+bool vhc_sigbus_mend(const void *addr);
+
 /** NUMA node of ring 0's memory, or else the first region's; -1: unknown. Any thread. */
 int vhc_device_numa_node(struct vhc_device *dev);
 

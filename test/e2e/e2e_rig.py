@@ -49,19 +49,20 @@ def a_thread_each(streams: int) -> dict:
     return {"lcores": lcores, "extra": [f"--nb-cores={streams}"]}
 
 
-def _compiled(source: str, folder: Path) -> Path:
-    target = folder / Path(source).stem
+def compiled(source: str, folder: Path) -> Path:
+    """A C program of this folder; it may use what DPDK keeps for drivers."""
+    target, driver_headers = folder / Path(source).stem, paths.build_dir() / "sdk-headers" / "include"
     flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libdpdk"], check=True, text=True,
                            capture_output=True, timeout=30).stdout.split()
-    subprocess.run(["cc", "-O1", "-DALLOW_EXPERIMENTAL_API", str(Path(__file__).with_name(source)), "-o",
-                    str(target), *flags], check=True, timeout=120)
+    subprocess.run(["cc", "-O1", "-DALLOW_EXPERIMENTAL_API", "-DALLOW_INTERNAL_API", f"-I{driver_headers}",
+                    str(Path(__file__).with_name(source)), "-o", str(target), *flags], check=True, timeout=120)
     return target
 
 
 @contextmanager
 def program(folder: Path, source: str, vdev: str):
     """A C program of this folder, compiled and run with one port."""
-    target, prefix = _compiled(source, folder), f"vhx-{os.getpid()}-{Path(source).stem}"
+    target, prefix = compiled(source, folder), f"vhx-{os.getpid()}-{Path(source).stem}"
     argv = [target, "--no-pci", "--no-huge", "-m", "128", "--lcores=0@0", f"--file-prefix={prefix}",
             *paths.plugin_args(), f"--vdev={vdev}"]
     env = paths.back_end_environment() if vdev.startswith(paths.driver()) else {}

@@ -104,6 +104,14 @@ def test_devices(folder, path):
             assert row["ours"] > 0 and row["floor"] > 0 and 0.05 < row["distance"] < 3, row
 
 
+@pytest.mark.parametrize("path", ["split-mergeable", "packed-mergeable"])
+def test_devices_behind_an_iommu(folder, path):
+    """Packets move through entries of 4 KiB, and through one for all."""
+    for kib in ("4", "2048"):
+        report = _devices(folder, "--paths", path, "--iommu", kib)
+        assert all(row["ours"] > 0 for row in report["rows"] if row["kind"] in DEVICE_KINDS[3:])
+
+
 def test_an_idle_device_is_small(folder):
     """At most 64 KiB beside what is its front-end's; pages of a handful of devices are too few to count."""
     heaps = [row for row in _devices(folder)["rows"] if row["kind"] == "heap"]
@@ -180,6 +188,8 @@ def test_progress_is_for_terminals(folder):
     (["--ports", "15"], '"15" is not a number from 1 to 14'),
     (["--devices", "1025"], '"1025" is not a number from 1 to 1024'),
     (["--devices", "4", "--queues", "2"], "one pair of queues"),
+    (["--devices", "4", "--iommu", "12"], "a power of two"),
+    (["--single", "--iommu", "4"], "with --devices only"),
     (["--devices", "4", "--drivers", "net_vhost,net_vhostx"], "no driver takes part"),
     (["--drivers", "net_vhost"], "two names are needed"),
     (["--alone", "net_vhost,net_vhostx"], "one name is needed"),

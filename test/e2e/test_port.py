@@ -21,8 +21,8 @@ pytestmark = pytest.mark.usefixtures("ours_only")
 
 PORT = 1  # of a port plugged into the host fixture
 
-SWITCHES = ("tso", "linear-buffer", "ext-buffer", "legacy-ol-flags")
-OFF_KEYS = ("iommu-support", "postcopy-support")
+SWITCHES = ("tso", "linear-buffer", "ext-buffer", "legacy-ol-flags", "iommu-support")
+OFF_KEYS = ("postcopy-support",)
 KEYS = ("iface", "queues", "client", *SWITCHES, "notify", "notify-us", *OFF_KEYS)
 
 # What dashboards made for Debian's net_vhost look for, for each queue and direction.
@@ -330,3 +330,17 @@ def test_a_program_on_another_dpdk_is_told_both_versions(folder):
     said = subprocess.run([folder / "main", paths.plugin()], capture_output=True, text=True, timeout=30)
     text = said.stdout + said.stderr
     assert "built for DPDK 22.11 (ABI 23)" in text and "DPDK 23.11.0 (ABI 24)" in text
+
+
+# -- whose port it is -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, driver", [("net_vhostx0", "net_vhostx"), ("eth_vhostx0", "net_vhostx"),
+                                          ("net_vhost0", "net_vhost")])
+def test_net_vhost_does_not_take_our_ports(folder, name, driver):
+    """Its name begins ours, and EAL gives a device to the first driver whose name begins the device's."""
+    theirs = next(Path("/usr/lib").glob("*/dpdk/pmds-*/librte_net_vhost.so.*"))
+    eal_extra = ["-d", str(theirs), *paths.plugin_args()]
+    with Testpmd([f"{name},iface={folder}/sock"], folder=folder, load_plugin=False, eal_extra=eal_extra,
+                 lcores="0@0,1@0") as process:
+        assert f"Driver name: {driver}\n" in process.command("show port info 0")

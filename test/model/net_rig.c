@@ -106,6 +106,11 @@ static void
 attach_queue(struct net_rig *rig, struct vhc_queue *q, const struct driver *d)
 {
 	q->claim = driver_claim(d, false);
+	if (rig->dev->features & RIG_IOMMU) {
+		q->claim.desc.v = d->desc_at;
+		q->claim.avail.v = d->avail_at;
+		q->claim.used.v = d->used_at;
+	}
 	q->base = driver_base(d);
 	q->has_num = q->has_addr = q->started = q->enabled = true;
 	CHECK(vhc_queue_update(q));
@@ -173,7 +178,7 @@ open_device(struct net_rig *rig, const struct net_rig_conf *conf)
 		.name = "rig", .path = "none", .nr_rings = 2, .cls = vhc_net_class(),
 	};
 
-	CHECK_EQ(vhc_loop_get(&rig->loop), 0);
+	CHECK_EQ(vhc_loop_get(0, &rig->loop), 0);
 	CHECK_EQ(vhc_device_create(&opts, NULL, rig->loop, &rig->dev), 0);
 	vhc_map_ref(rig->guest.map);
 	vhc_device_set_map(rig->dev, rig->guest.map);

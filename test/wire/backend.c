@@ -2,8 +2,7 @@
 /*
  * backend.c - a back-end process to play front-end against: ports as told, questions on stdin.
  *
- * Knows:   the public headers only. No EAL runs: packets come from one static mbuf that is never
- *          freed for good.
+ * Knows:   the public headers only. No EAL runs: packets.c has the mbufs.
  * Trusts:  the test that started it; it ends when that one does (end of stdin) or after LIFETIME_S.
  * Runs on: the main thread; log lines and events come from the control thread, on stderr.
  *
@@ -13,9 +12,9 @@
  * has no class and works its rings itself, which means here that nobody does; a vdpa one has a vDPA
  * device made of software.
  *
- * One line of JSON a question: "info PORT", "control PORT", "iommu PORT",
- * "queue PORT RING", "push PORT RING COUNT", "changed PORT WAIT", "notifier PORT RING SIZE",
- * "quit".
+ * One line of JSON a question: "info PORT", "control PORT", "iommu PORT", "queue PORT RING",
+ * "push PORT RING COUNT [NUMBER]", "pull PORT RING COUNT", "changed PORT WAIT",
+ * "notifier PORT RING SIZE", "quit".
  * Of the dirty log: "log PORT", "mark PORT ADDRESS LENGTH", "used PORT RING OFFSET LENGTH".
  * Of a vdpa port: "vdpa PORT", "stats PORT RING", "reset PORT RING", "fail PORT ERRNO".
  */
@@ -32,12 +31,10 @@
 #include "vhostcore_features.h"
 #include "vhostcore_memory.h"
 #include "vhostcore_message.h"
-#include "vhostcore_net.h"
+#include "packets.h"
 
 #define PORTS_MAX	16
 #define LIFETIME_S	900
-#define FRAME_LEN	60
-#define PUSH_MAX	256
 
 /* An MTU on which the callback waits for the front-end, which it must not. */
 #define MTU_THAT_WAITS	1234
@@ -220,24 +217,22 @@ print_queue(struct vhc_queue *q)
 
 /* ---- packets -------------------------------------------------------------------------------- */
 
-/* More references than any push drops: the library frees what it consumed, and nothing is freed. */
 static void
-print_push(struct vhc_queue *q, unsigned int count)
+print_push(struct vhc_queue *q, unsigned int count, uint32_t number)
 {
-	static uint8_t frame[FRAME_LEN];
-	static struct rte_mbuf packet;
-	struct rte_mbuf *packets[PUSH_MAX];
+	print_number("pushed", packets_push(q, count, number));
+}
 
-	if (count > PUSH_MAX)
-		count = PUSH_MAX;
-	memset(frame, 0x5a, sizeof(frame));
-	packet.buf_addr = frame;
-	packet.nb_segs = 1;
-	packet.data_len = packet.pkt_len = sizeof(frame);
-	rte_mbuf_refcnt_set(&packet, 2 * PUSH_MAX);
-	for (unsigned int i = 0; i < count; i++)
-		packets[i] = &packet;
-	print_number("pushed", vhc_net_push(q, packets, (uint16_t)count));
+static void
+print_pull(struct vhc_queue *q, unsigned int count)
+{
+	uint32_t numbers[PACKETS_MAX];
+	uint16_t nr = packets_pull(q, count, numbers);
+
+	printf("\"pulled\":[");
+	for (uint16_t i = 0; i < nr; i++)
+		printf("%s%" PRIu32, i ? "," : "", numbers[i]);
+	printf("],");
 }
 
 /* ---- requests of ours ----------------------------------------------------------------------- */
@@ -339,11 +334,11 @@ static void
 answer(const char *line)
 {
 	char verb[16] = "";
-	unsigned int port = 0, ring = 0, count = 0;
+	unsigned int port = 0, ring = 0, count = 0, number = PACKETS_PLAIN;
 	struct vhc_device *dev;
 	struct vhc_queue *q;
 
-	sscanf(line, "%15s %u %u %u", verb, &port, &ring, &count);
+	sscanf(line, "%15s %u %u %u %u", verb, &port, &ring, &count, &number);
 	dev = port < nr_servers ? vhc_server_device(servers[port]) : NULL;
 	q = dev ? vhc_device_queue(dev, (uint16_t)ring) : NULL;
 	printf("{");
@@ -356,7 +351,9 @@ answer(const char *line)
 	else if (!strcmp(verb, "queue") && q)
 		print_queue(q);
 	else if (!strcmp(verb, "push") && q)
-		print_push(q, count);
+		print_push(q, count, number);
+	else if (!strcmp(verb, "pull") && q)
+		print_pull(q, count);
 	else if (!strcmp(verb, "changed") && dev)
 		print_error_code(vhc_device_config_changed(dev, ring));
 	else if (!strcmp(verb, "notifier") && dev)
@@ -374,6 +371,21 @@ answer(const char *line)
 }
 
 /* ---- ports ---------------------------------------------------------------------------------- */
+
+static int
+let_pull(struct vhc_device *dev, uint16_t nr_rings)
+{
+	static struct vhc_net_pull_conf conf;
+	int rc = 0;
+
+	if (!conf.pool)
+		conf.pool = packets_pool();
+	if (!conf.pool)
+		return -1;
+	for (uint16_t ring = 1; ring < nr_rings && rc == 0; ring += 2)
+		rc = vhc_net_pull_setup(vhc_device_queue(dev, ring), &conf);
+	return rc;
+}
 
 static int
 start_port(char *spec)
@@ -402,6 +414,8 @@ start_port(char *spec)
 		opts.features_on = strcmp(role, "iommu") ? 0 : VHC_FEATURE_ACCESS_PLATFORM;
 	}
 	rc = vhc_server_create(&opts, &servers[nr_servers]);
+	if (rc == 0 && opts.cls)
+		rc = let_pull(vhc_server_device(servers[nr_servers]), opts.nr_rings);
 	return rc ? rc : vhc_server_start(servers[nr_servers++]);
 }
 

@@ -75,9 +75,14 @@ class BackEnd:
     def ring(self, ring: int, port: int = 0) -> dict:
         return self.ask(f"queue {port} {ring}")
 
-    def push(self, ring: int, count: int = 1, port: int = 0) -> int:
-        """Send packets of 60 bytes to the guest; how many it took."""
-        return self.ask(f"push {port} {ring} {count}")["pushed"]
+    def push(self, ring: int, count: int = 1, port: int = 0, number: int | None = None) -> int:
+        """Send packets of 60 bytes to the guest, numbered or not; how many it took."""
+        numbered = "" if number is None else f" {number}"
+        return self.ask(f"push {port} {ring} {count}{numbered}")["pushed"]
+
+    def pull(self, ring: int, count: int = 1, port: int = 0) -> list[int]:
+        """Take packets from the guest: the number in each, 0 where other bytes are wrong."""
+        return self.ask(f"pull {port} {ring} {count}")["pulled"]
 
     def wait_stage(self, stage: str, port: int = 0, seconds: float = 10) -> dict:
         deadline = time.monotonic() + seconds

@@ -65,6 +65,7 @@ class Ring:
         self.call = self.kick = -1
         self.avail_idx = 0
         self.buffer = 0
+        self.buffers_at, self.buffer_size = BUFFERS_AT, BUFFER_SIZE
 
     def addr(self, flags: int = 0, log: int = 0) -> bytes:
         at = self.memory.user + self.at
@@ -88,18 +89,19 @@ class Ring:
         self.avail_idx = (self.avail_idx + 1) & 0xFFFF
         self.set_avail_idx(self.avail_idx)
 
-    def post(self, count: int = 1) -> None:
-        """Make `count` writable buffers available."""
+    def buffer_at(self, slot: int) -> int:
+        """Where in the memory a slot's buffer is."""
+        return self.buffers_at + slot * self.buffer_size
+
+    def post(self, count: int = 1, flags: int = DESC_F_WRITE) -> None:
+        """Make `count` buffers available, writable ones unless `flags` say otherwise."""
         for _ in range(count):
             slot = self.avail_idx % self.size
-            self._write_desc(slot, self.memory.guest + BUFFERS_AT + slot * BUFFER_SIZE)
+            struct.pack_into("<QIHH", self.memory.map, self.at + 16 * slot,
+                             self.memory.guest + self.buffer_at(slot), self.buffer_size, flags, 0)
             struct.pack_into("<H", self.memory.map, self.at + AVAIL_AT + 4 + 2 * slot, slot)
             self.avail_idx = (self.avail_idx + 1) & 0xFFFF
         self.set_avail_idx(self.avail_idx)
-
-    def _write_desc(self, slot: int, guest: int) -> None:
-        struct.pack_into("<QIHH", self.memory.map, self.at + 16 * slot, guest, BUFFER_SIZE,
-                         DESC_F_WRITE, 0)
 
     def set_avail_idx(self, value: int) -> None:
         """In one store: pack_into() would let a control ring, which is served meanwhile, see 0."""
@@ -121,8 +123,8 @@ class Ring:
 class PackedRing(Ring):
     """The driver's half of one packed ring: one descriptor a buffer, its slot the buffer's id."""
 
-    def __init__(self, memory: Memory, index: int, size: int = 256):
-        super().__init__(memory, index, size)
+    def __init__(self, memory: Memory, index: int, size: int = 256, place: int | None = None):
+        super().__init__(memory, index, size, place)
         self.begin_at(PACKED_FRESH)
 
     def begin_at(self, place: int) -> None:
@@ -146,7 +148,7 @@ class PackedRing(Ring):
     def post(self, count: int = 1, flags: int = DESC_F_WRITE) -> None:
         for _ in range(count):
             slot, wrap = self.posted_at & 0x7FFF, self.posted_at >> 15
-            self._write(slot, self.memory.guest + BUFFERS_AT + slot * BUFFER_SIZE, BUFFER_SIZE,
+            self._write(slot, self.memory.guest + self.buffer_at(slot), self.buffer_size,
                         flags | (DESC_F_AVAIL if wrap else DESC_F_USED))
             self.posted_at = self.after(self.posted_at)
 

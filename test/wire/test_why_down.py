@@ -81,6 +81,16 @@ def test_driver_not_ready(driver, back):
     assert_why(back, "enabled", "0x0b lacks DRIVER_OK")
 
 
+def test_an_obstacle_that_is_no_more(driver, back):
+    """The rings' memory went and came again, and the driver went meanwhile: that is what it waits for now."""
+    driver.start(protocol=ALL_PROTOCOL)
+    driver.front.do(Request.REM_MEM_REG, driver.memory.reg())
+    assert_why(back, "memory", "lies in no memory region")
+    driver.set_status(READY & ~Status.DRIVER_OK)
+    driver.share_memory()
+    assert_why(back, "enabled", "lacks DRIVER_OK")
+
+
 def test_running(driver, back):
     driver.start()
     assert why(back) == ("running", "running")

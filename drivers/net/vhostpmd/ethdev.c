@@ -67,7 +67,7 @@ port_close(struct rte_eth_dev *dev)
 {
 	struct port *port = port_of(dev);
 
-	vhostx_telemetry_remove(port);
+	vhostx_ports_remove(dev);
 	vhostx_link_close(port);
 	vhc_server_destroy(port->server);
 	vhostx_rx_intr_release(dev);
@@ -105,31 +105,35 @@ push_offloads(const struct port_args *args)
 	return PUSH_OFFLOADS | (args->has_tso ? PUSH_SEGMENTATION : 0);
 }
 
-static int
-port_infos(struct rte_eth_dev *dev, struct rte_eth_dev_info *infos)
+void
+vhostx_fill_infos(const struct port_args *args, struct rte_eth_dev_info *infos)
 {
-	const struct port *port = port_of(dev);
-
 	infos->max_mac_addrs = 1;
-	infos->max_rx_queues = port->args.nr_queues;
-	infos->max_tx_queues = port->args.nr_queues;
+	infos->max_rx_queues = args->nr_queues;
+	infos->max_tx_queues = args->nr_queues;
 	infos->max_rx_pktlen = VHOSTX_FRAME_MAX;
 	infos->min_mtu = RTE_ETHER_MIN_MTU;
 	infos->max_mtu = UINT16_MAX;
 	infos->min_rx_bufsize = RTE_ETHER_MIN_LEN;
 	infos->speed_capa = RTE_ETH_LINK_SPEED_10G;
-	infos->rx_offload_capa = pull_offloads(&port->args);
-	infos->tx_offload_capa = push_offloads(&port->args);
+	infos->rx_offload_capa = pull_offloads(args);
+	infos->tx_offload_capa = push_offloads(args);
 	if (infos->rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_LRO)
 		infos->max_lro_pkt_size = VHOSTX_FRAME_MAX;
 	infos->rx_queue_offload_capa = infos->rx_offload_capa;
 	infos->tx_queue_offload_capa = infos->tx_offload_capa;
+}
+
+static int
+port_infos(struct rte_eth_dev *dev, struct rte_eth_dev_info *infos)
+{
+	vhostx_fill_infos(&port_of(dev)->args, infos);
 	return 0;
 }
 
 /* Every frame the guest sends is delivered, whatever its address: these can only succeed. */
-static int
-accept_all(struct rte_eth_dev *dev)
+int
+vhostx_accept_all(struct rte_eth_dev *dev)
 {
 	(void)dev;
 	return 0;
@@ -153,8 +157,8 @@ accept_mtu(struct rte_eth_dev *dev, uint16_t mtu)
 }
 
 /* Packets are not parsed, but for those that the guest wants cut. */
-static const uint32_t *
-supported_ptypes(struct rte_eth_dev *dev)
+const uint32_t *
+vhostx_supported_ptypes(struct rte_eth_dev *dev)
 {
 	static const uint32_t none[] = { RTE_PTYPE_UNKNOWN };
 
@@ -168,12 +172,12 @@ static const struct eth_dev_ops port_ops = {
 	.dev_stop = port_stop,
 	.dev_close = port_close,
 	.dev_infos_get = port_infos,
-	.dev_supported_ptypes_get = supported_ptypes,
+	.dev_supported_ptypes_get = vhostx_supported_ptypes,
 	.link_update = vhostx_link_update,
-	.promiscuous_enable = accept_all,
-	.promiscuous_disable = accept_all,
-	.allmulticast_enable = accept_all,
-	.allmulticast_disable = accept_all,
+	.promiscuous_enable = vhostx_accept_all,
+	.promiscuous_disable = vhostx_accept_all,
+	.allmulticast_enable = vhostx_accept_all,
+	.allmulticast_disable = vhostx_accept_all,
 	.mac_addr_set = accept_mac,
 	.mtu_set = accept_mtu,
 	.vlan_offload_set = vhostx_vlan_offload_set,
@@ -219,6 +223,7 @@ port_fill(struct rte_eth_dev *dev, const struct port_args *args)
 {
 	struct port *port = port_of(dev);
 
+	port->layout = vhostx_layout();
 	port->dev = dev;
 	port->args = *args;
 	pthread_mutex_init(&port->link_lock, NULL);
@@ -309,7 +314,8 @@ port_create(struct rte_vdev_device *vdev, const struct port_args *args)
 	rc = vhostx_run_off_lcores(server_start, port);
 	if (rc != 0)
 		goto stats;
-	vhostx_telemetry_add(port);
+	vhostx_ports_add(dev);
+	vhostx_answer_secondaries();
 	rte_eth_dev_probing_finish(dev);
 	return 0;
 stats:
@@ -330,11 +336,8 @@ vhostx_probe(struct rte_vdev_device *vdev)
 
 	if (rc != 0)
 		return rc;
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
-		PORT_LOG(ERR, name, "a secondary process cannot use this port: "
-			 "the guest's memory is mapped in the primary process only");
-		return -ENOTSUP;
-	}
+	if (vhostx_is_secondary())
+		return vhostx_secondary_probe(vdev);
 	rc = vhostx_args_parse(name, rte_vdev_device_args(vdev), &args);
 	if (rc != 0)
 		return rc;
@@ -349,6 +352,8 @@ vhostx_remove(struct rte_vdev_device *vdev)
 {
 	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
 
+	if (vhostx_is_secondary())
+		return vhostx_secondary_remove(vdev);
 	if (!dev)
 		return 0;	/* closed before */
 	if (dev->data->dev_started)
@@ -386,6 +391,12 @@ static struct rte_vdev_driver vhostx_driver = {
 RTE_PMD_REGISTER_VDEV(net_vhostx, vhostx_driver);
 RTE_PMD_REGISTER_ALIAS(net_vhostx, eth_vhostx);
 RTE_PMD_REGISTER_PARAM_STRING(net_vhostx, VHOSTX_PARAMS);
+
+/* After the registration above: constructors of one file run in order. */
+RTE_INIT(vhostx_go_first)
+{
+	vhostx_step_in_front(&vhostx_driver);
+}
 
 /* What dpdk-pmdinfo.py reads; DPDK's own build makes this string from the two lines above. */
 static const char pmd_facts[] __rte_used =

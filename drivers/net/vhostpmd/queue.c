@@ -86,28 +86,25 @@ vhostx_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
 	return 0;
 }
 
-static uint16_t
-ring_size(const struct rte_eth_dev *dev, uint16_t ring)
-{
-	struct vhc_queue_info state;
-
-	vhc_queue_info(vhc_device_queue(port_of(dev)->device, ring), &state);
-	return state.size;
-}
-
 void
 vhostx_rxq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_rxq_info *rxq)
 {
-	rxq->mp = port_of(dev)->pools[queue];
+	struct ring_facts facts = { 0 };
+
+	vhostx_ring_facts(dev, ring_of_rx(queue), &facts);
+	rxq->mp = facts.pool;
 	rxq->scattered_rx = dev->data->scattered_rx;
-	rxq->nb_desc = ring_size(dev, ring_of_rx(queue));
+	rxq->nb_desc = facts.state.size;
 	rxq->conf.offloads = dev->data->dev_conf.rxmode.offloads;
 }
 
 void
 vhostx_txq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_txq_info *txq)
 {
-	txq->nb_desc = ring_size(dev, ring_of_tx(queue));
+	struct ring_facts facts = { 0 };
+
+	vhostx_ring_facts(dev, ring_of_tx(queue), &facts);
+	txq->nb_desc = facts.state.size;
 	txq->conf.offloads = dev->data->dev_conf.txmode.offloads;
 }
 
@@ -115,11 +112,17 @@ vhostx_txq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_txq_info
 int
 vhostx_burst_mode(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_burst_mode *mode)
 {
-	struct vhc_queue_info info;
+	struct port_facts port;
+	struct ring_facts ring;
+	int rc = vhostx_ring_facts(dev, ring_of_rx(queue), &ring);
 
-	vhc_queue_info(vhc_device_queue(port_of(dev)->device, ring_of_rx(queue)), &info);
-	snprintf(mode->info, sizeof(mode->info), "%s%s ring, %s", info.packed ? "Packed" : "Split",
-		 info.in_order ? " in-order" : "", vhc_net_kernel_name());
+	if (rc == 0)
+		rc = vhostx_facts(dev, &port);
+	if (rc != 0)
+		return rc;
+	snprintf(mode->info, sizeof(mode->info), "%s%s ring, %s",
+		 ring.state.packed ? "Packed" : "Split", ring.state.in_order ? " in-order" : "",
+		 port.kernel);
 	return 0;
 }
 

@@ -4,7 +4,8 @@
  *
  * Knows:   the names that dashboards know from net_vhost.
  * Trusts:  the library's counters to grow only.
- * Runs on: application threads; never disturbs a poller.
+ * Runs on: application threads; in the primary also EAL's thread for messages, which asks for
+ *          secondary processes, so what a reset remembers has a lock. Never disturbs a poller.
  *
  * The library's counters live as long as the port, whatever front-ends do. A reset remembers them
  * as they are then and subtracts; the two sets are reset independently of each other.
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "vhostcore_memory.h"
 #include "vhostpmd.h"
 
 #define ON_RX	1u
@@ -59,7 +59,7 @@ static const struct counter {
  */
 static const char *const gauges[] = { "ring_size", "ring_available", "ring_used" };
 
-/* At the end, with iommu-support=1: of the port, and not to be reset either. */
+/* At the end, of the port (all 0 without iommu-support=1), and not to be reset either. */
 static const char *const iommu_names[] = {
 	"iotlb_readable_entries", "iotlb_writable_entries", "iotlb_misses", "iotlb_refused",
 	"iotlb_updates", "iotlb_invalidations",
@@ -132,10 +132,12 @@ stats_add_queue(const struct port *port, uint16_t queue, struct rte_eth_stats *s
 int
 vhostx_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
 {
-	const struct port *port = port_of(dev);
+	struct port *port = port_of(dev);
 
+	pthread_mutex_lock(&port->stats_lock);
 	for (uint16_t queue = 0; queue < port->args.nr_queues; queue++)
 		stats_add_queue(port, queue, stats);
+	pthread_mutex_unlock(&port->stats_lock);
 	return 0;
 }
 
@@ -144,8 +146,10 @@ vhostx_stats_reset(struct rte_eth_dev *dev)
 {
 	struct port *port = port_of(dev);
 
+	pthread_mutex_lock(&port->stats_lock);
 	for (uint16_t ring = 0; ring < 2 * port->args.nr_queues; ring++)
 		port->stats_base[ring] = totals_of(port, ring);
+	pthread_mutex_unlock(&port->stats_lock);
 	return 0;
 }
 
@@ -242,7 +246,7 @@ nr_rings(const struct rte_eth_dev *dev)
 static unsigned int
 nr_xstats(const struct rte_eth_dev *dev)
 {
-	unsigned int nr = port_of(dev)->args.has_iommu ? RTE_DIM(iommu_names) : 0;
+	unsigned int nr = RTE_DIM(iommu_names);
 
 	for (uint16_t i = 0; i < nr_rings(dev); i++)
 		nr += ring_nr_xstats(nth_ring(dev, i));
@@ -250,10 +254,8 @@ nr_xstats(const struct rte_eth_dev *dev)
 }
 
 static unsigned int
-name_iommu(const struct port *port, struct rte_eth_xstat_name *names)
+name_iommu(struct rte_eth_xstat_name *names)
 {
-	if (!port->args.has_iommu)
-		return 0;
 	for (unsigned int i = 0; i < RTE_DIM(iommu_names); i++)
 		snprintf(names[i].name, sizeof(names[i].name), "%s", iommu_names[i]);
 	return RTE_DIM(iommu_names);
@@ -264,8 +266,6 @@ iommu_xstats(const struct port *port, struct rte_eth_xstat *xstats)
 {
 	struct vhc_iommu_info iommu;
 
-	if (!port->args.has_iommu)
-		return 0;
 	vhc_device_iommu(port->device, &iommu);
 	xstats[0].value = iommu.nr_readable;
 	xstats[1].value = iommu.nr_writable;
@@ -285,7 +285,7 @@ vhostx_xstats_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, u
 		return (int)total;
 	for (uint16_t i = 0; i < nr_rings(dev); i++)
 		nr += ring_names(nth_ring(dev, i), names + nr);
-	nr += name_iommu(port_of(dev), names + nr);
+	nr += name_iommu(names + nr);
 	return (int)nr;
 }
 
@@ -304,14 +304,16 @@ ring_xstats(const struct port *port, uint16_t ring, struct rte_eth_xstat *xstats
 int
 vhostx_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n)
 {
-	const struct port *port = port_of(dev);
+	struct port *port = port_of(dev);
 	unsigned int total = nr_xstats(dev), nr = 0;
 
 	if (!xstats || n < total)
 		return (int)total;
+	pthread_mutex_lock(&port->stats_lock);
 	for (uint16_t i = 0; i < nr_rings(dev); i++)
 		nr += ring_xstats(port, nth_ring(dev, i), xstats + nr);
 	nr += iommu_xstats(port, xstats + nr);
+	pthread_mutex_unlock(&port->stats_lock);
 	for (unsigned int i = 0; i < nr; i++)
 		xstats[i].id = i;
 	return (int)nr;
@@ -322,14 +324,24 @@ vhostx_xstats_reset(struct rte_eth_dev *dev)
 {
 	struct port *port = port_of(dev);
 
+	pthread_mutex_lock(&port->stats_lock);
 	for (uint16_t ring = 0; ring < 2 * port->args.nr_queues; ring++)
 		ring_values(port, ring, port->xstats_base + ring * xstats_stride());
+	pthread_mutex_unlock(&port->stats_lock);
 	return 0;
+}
+
+/* Two processes with the same number agree on the port's structure and on the order of counters. */
+uint32_t
+vhostx_layout(void)
+{
+	return (uint32_t)sizeof(struct port) << 16 ^ ring_nr_xstats(0) << 8 ^ ring_nr_xstats(1);
 }
 
 int
 vhostx_stats_init(struct port *port)
 {
+	pthread_mutex_init(&port->stats_lock, NULL);
 	port->xstats_base = calloc(2u * port->args.nr_queues * xstats_stride(),
 				   sizeof(*port->xstats_base));
 	return port->xstats_base ? 0 : -ENOMEM;
@@ -340,4 +352,5 @@ vhostx_stats_fini(struct port *port)
 {
 	free(port->xstats_base);
 	port->xstats_base = NULL;
+	pthread_mutex_destroy(&port->stats_lock);
 }

@@ -2,11 +2,9 @@
 /*
  * telemetry.c - answers to "why is my link down?" and to what the front-end agreed to.
  *
- * Knows:   DPDK's telemetry values; the library's snapshots.
+ * Knows:   DPDK's telemetry values; the facts of a port, which are the same in every process.
  * Trusts:  nothing that was typed after the comma.
- * Runs on: EAL's telemetry thread; add, remove and dump on application threads.
- *
- * ports_lock keeps a port alive while it is being described. The control thread never takes it.
+ * Runs on: EAL's telemetry thread, of whichever process; dump on application threads.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,30 +15,9 @@
 #include <rte_telemetry.h>
 
 #include "vhostcore_features.h"
-#include "vhostcore_memory.h"
 #include "vhostpmd.h"
 
-#define FEATURES_LEN	1024
 #define RINGS_IN_INFO	64	/* an answer has at most 16 KiB; /vhostx/queue has the others */
-
-static pthread_mutex_t ports_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct port *ports[RTE_MAX_ETHPORTS];
-
-void
-vhostx_telemetry_add(struct port *port)
-{
-	pthread_mutex_lock(&ports_lock);
-	ports[port->dev->data->port_id] = port;
-	pthread_mutex_unlock(&ports_lock);
-}
-
-void
-vhostx_telemetry_remove(struct port *port)
-{
-	pthread_mutex_lock(&ports_lock);
-	ports[port->dev->data->port_id] = NULL;
-	pthread_mutex_unlock(&ports_lock);
-}
 
 /* ---- pieces of an answer -------------------------------------------------------------------- */
 
@@ -76,26 +53,18 @@ add_words(struct rte_tel_data *d, const char *key, char *text)
 		rte_tel_data_free(words);
 }
 
-static void
-add_features(struct rte_tel_data *d, const struct port *port, const struct vhc_device_info *state)
+static int
+fill_queue(struct rte_tel_data *d, struct rte_eth_dev *dev, uint16_t ring)
 {
-	char text[FEATURES_LEN];
-
-	add_words(d, "features",
-		  vhc_device_features_text(port->device, state->features, text, sizeof(text)));
-	add_words(d, "protocol_features",
-		  vhc_protocol_features_text(state->protocol_features, text, sizeof(text)));
-}
-
-static void
-fill_queue(struct rte_tel_data *d, const struct port *port, uint16_t ring)
-{
-	struct vhc_queue *q = vhc_device_queue(port->device, ring);
+	struct ring_facts facts;
 	struct vhc_queue_info state;
 	struct vhc_queue_fill fill;
+	int rc = vhostx_ring_facts(dev, ring, &facts);
 
-	vhc_queue_info(q, &state);
-	vhc_queue_fill(q, &fill);
+	if (rc != 0)
+		return rc;
+	state = facts.state;
+	fill = facts.fill;
 	rte_tel_data_add_dict_int(d, "index", ring);
 	rte_tel_data_add_dict_string(d, "direction",
 				     state.control ? "control" : ring & 1 ? "rx" : "tx");
@@ -108,13 +77,14 @@ fill_queue(struct rte_tel_data *d, const struct port *port, uint16_t ring)
 	rte_tel_data_add_dict_int(d, "enabled", state.enabled);
 	rte_tel_data_add_dict_int(d, "running", state.running);
 	rte_tel_data_add_dict_int(d, "broken", state.broken);
-	rte_tel_data_add_dict_string(d, "last_fault", state.last_fault ? state.last_fault : "");
+	rte_tel_data_add_dict_string(d, "last_fault", facts.last_fault);
 	rte_tel_data_add_dict_int(d, "avail_idx", state.avail_idx);
 	rte_tel_data_add_dict_int(d, "used_idx", state.used_idx);
+	return 0;
 }
 
 static void
-add_queue(struct rte_tel_data *queues, const struct port *port, uint16_t ring)
+add_queue(struct rte_tel_data *queues, struct rte_eth_dev *dev, uint16_t ring)
 {
 	struct rte_tel_data *queue = rte_tel_data_alloc();
 	char key[8];
@@ -122,41 +92,40 @@ add_queue(struct rte_tel_data *queues, const struct port *port, uint16_t ring)
 	if (!queue)
 		return;
 	rte_tel_data_start_dict(queue);
-	fill_queue(queue, port, ring);
+	fill_queue(queue, dev, ring);
 	snprintf(key, sizeof(key), "%u", ring);
 	if (rte_tel_data_add_dict_container(queues, key, queue, 0) != 0)
 		rte_tel_data_free(queue);
 }
 
 static void
-add_queues(struct rte_tel_data *d, const struct port *port)
+add_queues(struct rte_tel_data *d, struct rte_eth_dev *dev, uint16_t nr_rings)
 {
 	struct rte_tel_data *queues = rte_tel_data_alloc();
 
 	if (!queues)
 		return;
 	rte_tel_data_start_dict(queues);
-	for (uint16_t ring = 0; ring < RTE_MIN(2 * port->args.nr_queues, RINGS_IN_INFO); ring++)
-		add_queue(queues, port, ring);
+	for (uint16_t ring = 0; ring < RTE_MIN(nr_rings, RINGS_IN_INFO); ring++)
+		add_queue(queues, dev, ring);
 	if (rte_tel_data_add_dict_container(d, "queues", queues, 0) != 0)
 		rte_tel_data_free(queues);
 }
 
 /* What the guest commanded; a front-end that keeps its commands leaves this out. */
 static void
-add_control(struct rte_tel_data *d, const struct port *port, const struct vhc_device_info *state)
+add_control(struct rte_tel_data *d, const struct port_facts *facts)
 {
 	struct rte_tel_data *control = rte_tel_data_alloc();
-	struct vhc_net_control said;
+	struct vhc_net_control said = facts->control;
 	char mac[RTE_ETHER_ADDR_FMT_SIZE] = "";
 
 	if (!control)
 		return;
-	vhc_net_control(port->device, &said);
 	if (said.has_mac)
 		rte_ether_format_addr(mac, sizeof(mac), (struct rte_ether_addr *)said.mac);
 	rte_tel_data_start_dict(control);
-	rte_tel_data_add_dict_int(control, "ring", state->control_ring);
+	rte_tel_data_add_dict_int(control, "ring", facts->device.control_ring);
 	rte_tel_data_add_dict_u64(control, "commands", said.nr_commands);
 	rte_tel_data_add_dict_u64(control, "refused", said.nr_refused);
 	rte_tel_data_add_dict_int(control, "pairs", said.nr_pairs);
@@ -171,66 +140,62 @@ add_control(struct rte_tel_data *d, const struct port *port, const struct vhc_de
 }
 
 static void
-add_iommu(struct rte_tel_data *d, const struct port *port)
+add_iommu(struct rte_tel_data *d, const struct vhc_iommu_info *state)
 {
 	struct rte_tel_data *iommu = rte_tel_data_alloc();
-	struct vhc_iommu_info state;
 
 	if (!iommu)
 		return;
-	vhc_device_iommu(port->device, &state);
 	rte_tel_data_start_dict(iommu);
-	rte_tel_data_add_dict_int(iommu, "on", state.is_on);
-	rte_tel_data_add_dict_u64(iommu, "readable_entries", state.nr_readable);
-	rte_tel_data_add_dict_u64(iommu, "writable_entries", state.nr_writable);
-	rte_tel_data_add_dict_u64(iommu, "misses", state.nr_misses);
-	rte_tel_data_add_dict_u64(iommu, "refused", state.nr_refused);
-	rte_tel_data_add_dict_u64(iommu, "updates", state.nr_updates);
-	rte_tel_data_add_dict_u64(iommu, "invalidations", state.nr_invalidations);
+	rte_tel_data_add_dict_int(iommu, "on", state->is_on);
+	rte_tel_data_add_dict_u64(iommu, "readable_entries", state->nr_readable);
+	rte_tel_data_add_dict_u64(iommu, "writable_entries", state->nr_writable);
+	rte_tel_data_add_dict_u64(iommu, "misses", state->nr_misses);
+	rte_tel_data_add_dict_u64(iommu, "refused", state->nr_refused);
+	rte_tel_data_add_dict_u64(iommu, "updates", state->nr_updates);
+	rte_tel_data_add_dict_u64(iommu, "invalidations", state->nr_invalidations);
 	if (rte_tel_data_add_dict_container(d, "iommu", iommu, 0) != 0)
 		rte_tel_data_free(iommu);
 }
 
 static void
-add_reason(struct rte_tel_data *d, const struct port *port, const struct vhc_device_info *state)
+add_reason(struct rte_tel_data *d, const struct rte_eth_dev *dev, const struct port_facts *facts)
 {
-	rte_tel_data_add_dict_int(d, "port", port->dev->data->port_id);
-	rte_tel_data_add_dict_string(d, "state", vhc_stage_name(state->stage));
-	add_text(d, "why", state->why);
+	rte_tel_data_add_dict_int(d, "port", dev->data->port_id);
+	rte_tel_data_add_dict_string(d, "state", vhc_stage_name(facts->device.stage));
+	add_text(d, "why", facts->device.why);
 }
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
 static void
-answer_why(struct port *port, struct rte_tel_data *d)
+answer_why(struct rte_eth_dev *dev, struct port_facts *facts, struct rte_tel_data *d)
 {
-	struct vhc_device_info state;
-
-	vhc_device_info(port->device, &state);
-	add_reason(d, port, &state);
+	add_reason(d, dev, facts);
 }
 
 static void
-answer_info(struct port *port, struct rte_tel_data *d)
+answer_info(struct rte_eth_dev *dev, struct port_facts *facts, struct rte_tel_data *d)
 {
-	struct vhc_device_info state;
+	const struct vhc_device_info *state = &facts->device;
 
-	vhc_device_info(port->device, &state);
-	add_reason(d, port, &state);
-	rte_tel_data_add_dict_string(d, "name", port->dev->data->name);
-	rte_tel_data_add_dict_string(d, "iface", port->args.path);
-	rte_tel_data_add_dict_string(d, "role", port->args.is_client ? "client" : "server");
-	rte_tel_data_add_dict_string(d, "link",
-				     port->dev->data->dev_link.link_status ? "up" : "down");
-	add_features(d, port, &state);
-	rte_tel_data_add_dict_int(d, "mtu", state.mtu);
-	rte_tel_data_add_dict_int(d, "regions", state.nr_regions);
-	rte_tel_data_add_dict_u64(d, "connects", state.nr_connects);
-	if (state.control_ring != VHC_NO_RING)
-		add_control(d, port, &state);
-	if (port->args.has_iommu)
-		add_iommu(d, port);
-	add_queues(d, port);
+	add_reason(d, dev, facts);
+	rte_tel_data_add_dict_string(d, "name", dev->data->name);
+	rte_tel_data_add_dict_string(d, "iface", state->path);
+	rte_tel_data_add_dict_string(d, "role",
+				     state->role == VHC_ROLE_CLIENT ? "client" : "server");
+	rte_tel_data_add_dict_string(d, "link", dev->data->dev_link.link_status ? "up" : "down");
+	add_words(d, "features", facts->features);
+	add_words(d, "protocol_features", facts->protocol_features);
+	rte_tel_data_add_dict_int(d, "mtu", state->mtu);
+	rte_tel_data_add_dict_int(d, "regions", state->nr_regions);
+	rte_tel_data_add_dict_int(d, "memory_node", facts->memory_node);
+	rte_tel_data_add_dict_u64(d, "connects", state->nr_connects);
+	if (state->control_ring != VHC_NO_RING)
+		add_control(d, facts);
+	if (state->offered & VHC_FEATURE_ACCESS_PLATFORM)
+		add_iommu(d, &facts->iommu);
+	add_queues(d, dev, state->nr_rings);
 }
 
 /* A number at the start of `text`, and what follows it; false if there is none below `limit`. */
@@ -246,23 +211,37 @@ read_number(const char *text, unsigned long limit, unsigned long *number, const 
 	return *number < limit;
 }
 
+typedef void (*answer_fn)(struct rte_eth_dev *dev, struct port_facts *facts,
+			  struct rte_tel_data *d);
+
 static int
-with_port(const char *params, void (*answer)(struct port *, struct rte_tel_data *),
-	  struct rte_tel_data *d)
+with_facts(struct rte_eth_dev *dev, answer_fn answer, struct rte_tel_data *d)
 {
+	struct port_facts facts;
+	int rc = vhostx_facts(dev, &facts);
+
+	if (rc != 0)
+		return rc;
+	rte_tel_data_start_dict(d);
+	answer(dev, &facts, d);
+	return 0;
+}
+
+static int
+with_port(const char *params, answer_fn answer, struct rte_tel_data *d)
+{
+	struct rte_eth_dev *dev;
 	unsigned long port_id;
 	const char *rest;
-	int rc = -EINVAL;
+	int rc;
 
 	if (!read_number(params, RTE_MAX_ETHPORTS, &port_id, &rest) || *rest)
-		return rc;
-	pthread_mutex_lock(&ports_lock);
-	if (ports[port_id]) {
-		rte_tel_data_start_dict(d);
-		answer(ports[port_id], d);
-		rc = 0;
-	}
-	pthread_mutex_unlock(&ports_lock);
+		return -EINVAL;
+	dev = vhostx_port_hold(port_id);
+	if (!dev)
+		return -EINVAL;
+	rc = with_facts(dev, answer, d);
+	vhostx_port_release();
 	return rc;
 }
 
@@ -282,18 +261,19 @@ on_why(const char *command, const char *params, struct rte_tel_data *d)
 
 /* The one for commands is there once it was agreed on. */
 static bool
-has_ring(const struct port *port, unsigned long ring)
+has_ring(struct rte_eth_dev *dev, unsigned long ring)
 {
-	struct vhc_device_info state;
+	struct port_facts facts;
 
-	vhc_device_info(port->device, &state);
-	return ring < state.nr_rings || ring == state.control_ring;
+	return vhostx_facts(dev, &facts) == 0 &&
+	       (ring < facts.device.nr_rings || ring == facts.device.control_ring);
 }
 
 static int
 on_queue(const char *command, const char *params, struct rte_tel_data *d)
 {
 	unsigned long port_id, ring;
+	struct rte_eth_dev *dev;
 	const char *rest;
 	int rc = -EINVAL;
 
@@ -301,14 +281,21 @@ on_queue(const char *command, const char *params, struct rte_tel_data *d)
 	if (!read_number(params, RTE_MAX_ETHPORTS, &port_id, &rest) || *rest != ',' ||
 	    !read_number(rest + 1, UINT16_MAX, &ring, &rest) || *rest)
 		return rc;
-	pthread_mutex_lock(&ports_lock);
-	if (ports[port_id] && has_ring(ports[port_id], ring)) {
+	dev = vhostx_port_hold(port_id);
+	if (!dev)
+		return rc;
+	if (has_ring(dev, ring)) {
 		rte_tel_data_start_dict(d);
-		fill_queue(d, ports[port_id], (uint16_t)ring);
-		rc = 0;
+		rc = fill_queue(d, dev, (uint16_t)ring);
 	}
-	pthread_mutex_unlock(&ports_lock);
+	vhostx_port_release();
 	return rc;
+}
+
+static void
+list_port(uint16_t port_id, void *d)
+{
+	rte_tel_data_add_array_int(d, port_id);
 }
 
 static int
@@ -317,11 +304,7 @@ on_list(const char *command, const char *params, struct rte_tel_data *d)
 	(void)command;
 	(void)params;
 	rte_tel_data_start_array(d, RTE_TEL_INT_VAL);
-	pthread_mutex_lock(&ports_lock);
-	for (int port_id = 0; port_id < RTE_MAX_ETHPORTS; port_id++)
-		if (ports[port_id])
-			rte_tel_data_add_array_int(d, port_id);
-	pthread_mutex_unlock(&ports_lock);
+	vhostx_ports_each(list_port, d);
 	return 0;
 }
 
@@ -340,30 +323,26 @@ RTE_INIT(vhostx_telemetry_init)
 /* ---- /ethdev/dump_priv ---------------------------------------------------------------------- */
 
 static void
-dump_control(const struct port *port, FILE *file)
+dump_control(const struct vhc_net_control *said, FILE *file)
 {
-	struct vhc_net_control said;
-
-	vhc_net_control(port->device, &said);
 	fprintf(file, "commands of the guest: %" PRIu64 ", refused %" PRIu64 "; queue pairs %u, "
 		"promisc %d, allmulti %d, %u unicast and %u multicast addresses, %u VLANs\n",
-		said.nr_commands, said.nr_refused, said.nr_pairs, said.is_promisc,
-		said.is_allmulti, said.nr_unicast, said.nr_multicast, said.nr_vlans);
+		said->nr_commands, said->nr_refused, said->nr_pairs, said->is_promisc,
+		said->is_allmulti, said->nr_unicast, said->nr_multicast, said->nr_vlans);
 }
 
 int
 vhostx_dump(struct rte_eth_dev *dev, FILE *file)
 {
-	const struct port *port = port_of(dev);
-	struct vhc_device_info state;
-	char text[FEATURES_LEN];
+	struct port_facts facts;
+	int rc = vhostx_facts(dev, &facts);
 
-	vhc_device_info(port->device, &state);
-	fprintf(file, "%s on %s: %s: %s\n", dev->data->name, port->args.path,
-		vhc_stage_name(state.stage), state.why);
-	fprintf(file, "features: %s\n",
-		vhc_device_features_text(port->device, state.features, text, sizeof(text)));
-	if (state.control_ring != VHC_NO_RING)
-		dump_control(port, file);
+	if (rc != 0)
+		return rc;
+	fprintf(file, "%s on %s: %s: %s\n", dev->data->name, facts.device.path,
+		vhc_stage_name(facts.device.stage), facts.device.why);
+	fprintf(file, "features: %s\n", facts.features);
+	if (facts.device.control_ring != VHC_NO_RING)
+		dump_control(&facts.control, file);
 	return 0;
 }

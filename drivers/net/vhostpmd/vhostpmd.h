@@ -14,8 +14,10 @@
 #include <stdint.h>
 
 #include <ethdev_driver.h>
+#include <rte_eal.h>
 #include <rte_log.h>
 
+#include "vhostcore_memory.h"
 #include "vhostcore_net.h"
 #include "vhostcore_notify.h"
 
@@ -34,6 +36,9 @@
 	"iface=<path> queues=<1-128> client=<0|1> tso=<0|1> linear-buffer=<0|1> " \
 	"ext-buffer=<0|1> legacy-ol-flags=<0|1> notify=<inline|deferred> notify-us=<1-10000> " \
 	"iommu-support=<0|1> postcopy-support=<0>"
+
+struct rte_vdev_device;
+struct rte_vdev_driver;
 
 extern int vhostx_logtype;
 
@@ -64,8 +69,10 @@ struct ring_totals {
 	uint64_t no_mbuf;
 };
 
+/* It and the arguments are where secondary processes look for them, once (secondary.c). */
 struct port {
 	/* owner: probe; read-only afterwards */
+	uint32_t layout;
 	struct rte_eth_dev *dev;
 	struct vhc_server *server;
 	struct vhc_device *device;
@@ -80,8 +87,38 @@ struct port {
 
 	/* owner: application threads, which ethdev lets in one at a time */
 	struct rte_mempool *pools[VHOSTX_QUEUES_MAX];
+
+	/* owner: stats_lock */
+	pthread_mutex_t stats_lock;
 	struct ring_totals stats_base[VHOSTX_RINGS_MAX];	/* at the latest stats reset */
 	struct rte_eth_xstat *xstats_base;			/* at the latest xstats reset */
+};
+
+/* What may be known of a port; it crosses to other processes, so pointers in it mean nothing. */
+struct port_facts {
+	struct vhc_device_info device;
+	struct vhc_net_control control;
+	struct vhc_iommu_info iommu;
+	int memory_node;		/* NUMA node of the guest's memory; -1: not known */
+	char features[1024];
+	char protocol_features[1024];
+	char kernel[16];		/* of the bursts */
+};
+
+struct ring_facts {
+	struct vhc_queue_info state;	/* but last_fault */
+	struct vhc_queue_fill fill;
+	char last_fault[32];		/* "" : none */
+	struct rte_mempool *pool;	/* DPDK shares it, at the same address */
+};
+
+enum ask {
+	ASK_FACTS,
+	ASK_RING,
+	ASK_STATS,
+	ASK_STATS_RESET,
+	ASK_XSTATS,
+	ASK_XSTATS_RESET,
 };
 
 static inline struct port *
@@ -108,6 +145,11 @@ int vhostx_abi_check(const char *running);
 
 /* args.c: 0, or -EINVAL after a message that says what is valid. */
 int vhostx_args_parse(const char *name, const char *devargs, struct port_args *args);
+
+/* ethdev.c */
+void vhostx_fill_infos(const struct port_args *args, struct rte_eth_dev_info *infos);
+int vhostx_accept_all(struct rte_eth_dev *dev);
+const uint32_t *vhostx_supported_ptypes(struct rte_eth_dev *dev);
 
 /* thread.c: what `run` returns */
 int vhostx_run_off_lcores(int (*run)(struct port *port), struct port *port);
@@ -143,6 +185,7 @@ void vhostx_link_close(struct port *port);
 int vhostx_link_update(struct rte_eth_dev *dev, int wait);
 
 /* stats.c */
+uint32_t vhostx_layout(void);
 int vhostx_stats_init(struct port *port);
 void vhostx_stats_fini(struct port *port);
 int vhostx_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats);
@@ -151,9 +194,40 @@ int vhostx_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, uns
 int vhostx_xstats_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int n);
 int vhostx_xstats_reset(struct rte_eth_dev *dev);
 
-/* telemetry.c: a port can be asked about from add to remove */
-void vhostx_telemetry_add(struct port *port);
-void vhostx_telemetry_remove(struct port *port);
+/* telemetry.c */
 int vhostx_dump(struct rte_eth_dev *dev, FILE *file);
+
+/* ports.c: from add to remove a port can be held, which delays its removal. NULL: no such port. */
+void vhostx_ports_add(struct rte_eth_dev *dev);
+void vhostx_ports_remove(const struct rte_eth_dev *dev);
+struct rte_eth_dev *vhostx_port_hold(unsigned long port_id);
+void vhostx_port_release(void);
+void vhostx_ports_each(void (*fn)(uint16_t port_id, void *arg), void *arg);
+
+/* first.c: no driver whose name ours begins with is before us any more */
+void vhostx_step_in_front(const struct rte_vdev_driver *driver);
+
+/* facts.c: gather where the port lives; the other two in any process, 0 or -errno */
+void vhostx_gather_facts(const struct port *port, struct port_facts *facts);
+void vhostx_gather_ring_facts(const struct port *port, uint16_t ring, struct ring_facts *facts);
+int vhostx_facts(struct rte_eth_dev *dev, struct port_facts *facts);
+int vhostx_ring_facts(struct rte_eth_dev *dev, uint16_t ring, struct ring_facts *facts);
+
+/* ask.c: bytes of the answer, in `into`, or -errno after a message; exactly `len`: 0 */
+void vhostx_answer_secondaries(void);
+int vhostx_ask(const struct rte_eth_dev *dev, enum ask what, uint16_t ring, void *into,
+	       size_t room);
+int vhostx_ask_exactly(const struct rte_eth_dev *dev, enum ask what, uint16_t ring, void *into,
+		       size_t len);
+
+/* secondary.c */
+int vhostx_secondary_probe(struct rte_vdev_device *vdev);
+int vhostx_secondary_remove(const struct rte_vdev_device *vdev);
+
+static inline bool
+vhostx_is_secondary(void)
+{
+	return rte_eal_process_type() != RTE_PROC_PRIMARY;
+}
 
 #endif

@@ -15,6 +15,8 @@
 
 #include "compiler.h"
 
+#define FD_ERROR_LEN 176
+
 /* Close what *fd owns, if anything. Keeps errno, so that error paths may call it freely. */
 static inline void
 fd_close(int *fd)
@@ -48,5 +50,11 @@ fd_signal(int fd)
 
 	return write(fd, &one, sizeof(one)) == (ssize_t)sizeof(one) ? 0 : -errno;
 }
+
+/*
+ * Why no descriptor could be had (-errno), into `text` (FD_ERROR_LEN bytes): where a limit is
+ * reached, which one and how to raise it. Returns `text`.
+ */
+const char *vhc_fd_error_text(int err, char *text);
 
 #endif

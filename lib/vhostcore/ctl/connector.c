@@ -2,7 +2,7 @@
 /*
  * connector.c - connect to a listening front-end, patiently.
  *
- * Knows:   a path, the loop, inotify.
+ * Knows:   a path, the loop, appear.h.
  * Trusts:  nothing of whoever listens.
  * Runs on: control thread; every function on any thread that holds the loop's lock.
  *
@@ -10,20 +10,13 @@
  * a timer runs, and the socket's directory is watched for the file to appear. It appears at the
  * front-end's bind(2), a moment before its listen(2): so the first retries come quickly.
  */
-#define _GNU_SOURCE 1	/* inotify_init1() */
-
 #include "connector.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <time.h>
-#include <unistd.h>
-
-#include "../base/fd.h"
 
 #define DELAY_MAX_MS 1000
 
@@ -67,78 +60,13 @@ back_off(struct connector *c)
 		c->delay_ms = DELAY_MAX_MS;
 }
 
-/* ---- the directory -------------------------------------------------------------------------- */
-
-/* Does one of the events say that our file may be connectable now? */
-static bool
-read_events(struct connector *c, const char *file)
-{
-	char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-	ssize_t len = read(c->inotify_fd, buffer, sizeof(buffer));
-	bool is_hit = false;
-
-	for (ssize_t at = 0; at < len;) {
-		const struct inotify_event *e = (const void *)(buffer + at);
-
-		if (e->mask & (IN_Q_OVERFLOW | IN_MOVE_SELF))
-			is_hit = true;
-		if (e->len && strcmp(e->name, file) == 0)
-			is_hit = true;
-		/* Removed or moved away: the one that may take its place needs a new watch. */
-		if (e->wd == c->dir_wd && (e->mask & (IN_IGNORED | IN_MOVE_SELF))) {
-			inotify_rm_watch(c->inotify_fd, e->wd);
-			c->dir_wd = -1;
-		}
-		at += (ssize_t)sizeof(*e) + e->len;
-	}
-	return is_hit;
-}
-
 static void
-on_inotify(uint32_t events, void *arg)
+on_appeared(void *arg)
 {
 	struct connector *c = arg;
-	char dir[SOCK_PATH_LEN];
 
-	(void)events;
-	if (!read_events(c, vhc_sock_split_path(c->path, dir)))
-		return;
 	c->delay_ms = 0;
 	schedule(c);
-}
-
-static void
-unwatch_directory(struct connector *c)
-{
-	vhc_loop_unwatch(c->loop, &c->inotify_watch);
-	fd_close(&c->inotify_fd);
-	c->dir_wd = -1;
-}
-
-/*
- * Watch the directory as soon as it exists. Failing is no error: inotify instances are few on some
- * machines, and the timer finds the socket too, only later.
- */
-static void
-watch_directory(struct connector *c)
-{
-	char dir[SOCK_PATH_LEN];
-
-	if (c->inotify_fd < 0) {
-		c->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-		if (c->inotify_fd < 0)
-			return;
-		if (vhc_loop_watch(c->loop, c->inotify_fd, EPOLLIN, on_inotify, c,
-				   &c->inotify_watch)) {
-			fd_close(&c->inotify_fd);
-			return;
-		}
-	}
-	if (c->dir_wd >= 0)
-		return;
-	vhc_sock_split_path(c->path, dir);
-	c->dir_wd = inotify_add_watch(c->inotify_fd, dir, IN_CREATE | IN_MOVED_TO | IN_ATTRIB |
-				      IN_MOVE_SELF | IN_ONLYDIR);
 }
 
 /* ---- attempts ------------------------------------------------------------------------------- */
@@ -167,7 +95,7 @@ try_once(struct connector *c, char *reason)
 
 	if (rc)
 		return rc;
-	unwatch_directory(c);
+	vhc_appear_end(c->loop, &c->wait);
 	c->last_error = 0;
 	c->connected_ms = now_ms();
 	/* Last: the owner may find the front-end gone and call vhc_connector_reconnect(). */
@@ -184,7 +112,7 @@ attempt(void *arg)
 
 	vhc_loop_cancel(c->loop, &c->retry_timer);
 	/* Before connect(): a file that appears after it failed is then an event. */
-	watch_directory(c);
+	vhc_appear_begin(c->loop, &c->wait);
 	rc = try_once(c, reason);
 	if (rc)
 		attempt_failed(c, rc, reason);
@@ -197,8 +125,7 @@ vhc_connector_init(struct connector *c, struct loop *loop, const struct endpoint
 	*c = (struct connector){
 		.loop = loop,
 		.jitter_seed = (unsigned int)now_ms() ^ (unsigned int)(uintptr_t)c,
-		.inotify_fd = -1,
-		.dir_wd = -1,
+		.wait = { .path = c->path, .fn = on_appeared, .arg = c },
 		.ops = ops,
 		.ops_arg = ops_arg,
 	};
@@ -238,7 +165,7 @@ vhc_connector_reconnect(struct connector *c)
 			 " another back-end attached there? retrying", c->path);
 		c->ops->explain(why, c->ops_arg);
 	}
-	watch_directory(c);
+	vhc_appear_begin(c->loop, &c->wait);
 	schedule(c);
 }
 
@@ -246,5 +173,5 @@ void
 vhc_connector_close(struct connector *c)
 {
 	vhc_loop_cancel(c->loop, &c->retry_timer);
-	unwatch_directory(c);
+	vhc_appear_end(c->loop, &c->wait);
 }

@@ -2,8 +2,8 @@
 /*
  * connector.h - the endpoint of the client role: the front-end listens, we connect and reconnect.
  *
- * Knows:   a path, the loop, inotify. Goes on trying for ever: at once when the socket file
- *          appears, else less and less often, down to once a second.
+ * Knows:   a path, the loop, who tells of files that appear. Goes on trying for ever: at once when
+ *          the socket file appears, else less and less often, down to once a second.
  * Trusts:  nothing of whoever listens; one that accepts and hangs up is tried ever less often.
  * Runs on: control thread; every function on any thread that holds the loop's lock.
  */
@@ -11,6 +11,7 @@
 #define VHC_CTL_CONNECTOR_H
 
 #include "../wire/sock.h"
+#include "appear.h"
 #include "endpoint.h"
 #include "loop.h"
 
@@ -22,9 +23,7 @@ struct connector {
 	unsigned int jitter_seed;
 	uint64_t connected_ms;		/* when, CLOCK_MONOTONIC */
 	uint64_t retry_timer;
-	int inotify_fd;			/* -1: connected, or inotify cannot be had */
-	int dir_wd;			/* the directory's watch, -1: it does not exist (yet) */
-	uint64_t inotify_watch;
+	struct appear_wait wait;	/* for the socket file, while not connected */
 	const struct endpoint_ops *ops;
 	void *ops_arg;
 };

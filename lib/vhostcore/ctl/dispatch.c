@@ -14,7 +14,7 @@
 enum ring_rule {
 	NO_RING,
 	ANY_RING,		/* index in the first 32 bits, the ring may be in any state */
-	STOPPED_RING,		/* ... and must not have been started, or be disabled */
+	STOPPED_RING,		/* ... and nothing may be at work on it */
 	ANY_RING_BYTE,		/* index in the low 8 bits of a u64, beside the NOFD bit */
 };
 
@@ -75,6 +75,16 @@ check_gate(struct vhc_device *dev, const struct schema_entry *entry)
 							     sizeof(name)));
 }
 
+/*
+ * User-mode Linux stops its rings by disabling them, and then sets them up anew. So may who said
+ * that the driver is gone (SET_STATUS 0).
+ */
+static bool
+is_at_work(const struct vhc_device *dev, const struct vhc_queue *q)
+{
+	return q->started && q->enabled && vhc_device_driver_ready(dev);
+}
+
 static int
 check_ring(struct vhc_device *dev, const struct schema_entry *entry, const struct msg *msg,
 	   enum ring_rule rule)
@@ -89,8 +99,7 @@ check_ring(struct vhc_device *dev, const struct schema_entry *entry, const struc
 					  "%s: ring %u, but this port has rings 0...%u; "
 					  "give the port more queues or the front-end fewer",
 					  entry->name, index, dev->nr_data_rings - 1);
-	/* User-mode Linux stops its rings by disabling them, and then sets them up anew. */
-	if (rule == STOPPED_RING && dev->queues[index]->started && dev->queues[index]->enabled)
+	if (rule == STOPPED_RING && is_at_work(dev, dev->queues[index]))
 		return vhc_session_refuse(dev, -EBUSY,
 					  "%s: ring %u is started; the front-end must stop "
 					  "it with GET_VRING_BASE first",

@@ -40,6 +40,16 @@ any_ring_running(const struct vhc_device *dev)
 	return false;
 }
 
+/* 0, or -EINPROGRESS: requests of a ring that stops are still out, and none may be lost. */
+static int
+await_stopping_rings(const struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nr_rings; i++)
+		if (dev->queues[i]->draining)
+			return -EINPROGRESS;
+	return 0;
+}
+
 int
 vhc_on_get_features(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {
@@ -73,9 +83,10 @@ vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply
 	}
 	/*
 	 * QEMU repeats the same word for each queue pair, also while earlier pairs run. A migration
-	 * that begins or ends changes LOG_ALL, and nothing else, of a device that runs.
+	 * that begins or ends changes LOG_ALL, and nothing else, of a device that runs. A driver
+	 * that reset its device may go, and another one come, with the rings left started.
 	 */
-	if (dev->has_features && any_ring_started(dev) &&
+	if (vhc_device_driver_ready(dev) && any_ring_started(dev) &&
 	    ((wanted ^ dev->features) & ~BIT64(VHOST_F_LOG_ALL_BIT)))
 		return vhc_session_refuse(dev, -EBUSY,
 					  "SET_FEATURES: %s changed while rings are started",
@@ -153,13 +164,22 @@ vhc_on_reset_owner(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 	return 0;
 }
 
+/* Like GET_VRING_BASE of all rings, and then everything is forgotten. */
 int
 vhc_on_reset_device(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {
+	int rc;
+
 	(void)msg;
 	(void)reply;
-	vhc_device_reset(dev);
-	return 0;
+	for (uint16_t i = 0; i < dev->nr_rings; i++) {
+		dev->queues[i]->started = false;
+		vhc_queue_wind_down(dev->queues[i]);
+	}
+	rc = await_stopping_rings(dev);
+	if (rc == 0)
+		vhc_device_reset(dev);
+	return rc;
 }
 
 /*
@@ -175,8 +195,9 @@ vhc_on_get_queue_num(struct vhc_device *dev, struct msg *msg, struct reply *repl
 }
 
 /*
- * Only recorded: some front-ends say 0 before they fetch the last ring's index, so 0 must not wipe
- * anything; it merely says that the driver is not ready.
+ * Some front-ends say 0 before they fetch the last ring's index, so 0 must not wipe anything; it
+ * merely says that the driver is not ready. A driver that took itself back has its buffers back,
+ * too, when it is answered: virtio 1.2 2.4.1.
  */
 int
 vhc_on_set_status(struct vhc_device *dev, struct msg *msg, struct reply *reply)
@@ -189,7 +210,10 @@ vhc_on_set_status(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 	dev->status = (uint8_t)msg->payload.u64;
 	if (dev->status & VIRTIO_STATUS_DRIVER_OK)
 		dev->passes_driver_ok = true;
-	return 0;
+	if (vhc_device_driver_ready(dev))
+		return 0;
+	vhc_device_update(dev);
+	return await_stopping_rings(dev);
 }
 
 static bool

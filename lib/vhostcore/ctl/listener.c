@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/fd.h"
+
 /* A peer that connects in a loop gets this many turns before the others get theirs. */
 #define ACCEPTS_PER_TURN 4
 
@@ -33,10 +35,10 @@ explain_waiting(const struct listener *l)
 static void
 explain_pause(const struct listener *l, int err)
 {
-	char why[SOCK_REASON_LEN];
+	char why[SOCK_REASON_LEN], text[FD_ERROR_LEN];
 
-	snprintf(why, sizeof(why), "cannot accept on %s: %s; %s, retrying", l->sock.path,
-		 strerror(-err), err == -EMFILE ? "raise ulimit -n" : "free some of it");
+	snprintf(why, sizeof(why), "cannot accept on %s: %s; retrying", l->sock.path,
+		 vhc_fd_error_text(err, text));
 	l->ops->explain(why, l->ops_arg);
 }
 

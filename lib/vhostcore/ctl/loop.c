@@ -13,8 +13,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -23,28 +23,16 @@
 #include "../base/fd.h"
 #include "../base/order.h"
 #include "../vhostcore_loop.h"
+#include "slots.h"
+#include "timers.h"
 
 #define EVENTS_PER_WAIT	64
-#define FIRST_SLOTS	16
-
-/*
- * An id is the slot's generation above its index. A generation is odd while the slot is in use, so
- * an id is never 0, and an id of a former use of the slot is recognised.
- */
-#define ID_SLOT(id)		((uint32_t)(id))
-#define ID_GENERATION(id)	((uint32_t)((id) >> 32))
+#define NEVER		UINT64_MAX
 
 struct watch {
-	uint32_t generation;
+	struct slot slot;
 	int fd;
 	loop_watch_fn fn;
-	void *arg;
-};
-
-struct timer {
-	uint32_t generation;
-	uint64_t deadline;	/* CLOCK_MONOTONIC, nanoseconds */
-	loop_timer_fn fn;
 	void *arg;
 };
 
@@ -71,16 +59,18 @@ struct loop {
 	bool is_stopping;
 	uint64_t timer_watch;
 	uint64_t stop_watch;
-	struct watch *watches;
-	uint32_t nr_watch_slots;
-	struct timer *timers;
-	uint32_t nr_timer_slots;
+	struct slots watches;	/* of struct watch */
+	struct timers timers;	/* CLOCK_MONOTONIC, nanoseconds */
+	uint64_t armed;		/* when timer_fd becomes readable, or before */
+	struct appear *appear;
 };
 
-/* The one loop of the process. Never take this lock while holding the loop's. */
+/* The loops of the process. Never take this lock while holding a loop's. */
 static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct loop *process_loop;
-static unsigned int process_refs;
+static struct {
+	struct loop *loop;
+	unsigned int nr_refs;
+} process[VHC_CONTROL_THREADS_MAX];
 
 /* ---- the lock ------------------------------------------------------------------------------- */
 
@@ -142,69 +132,34 @@ vhc_loop_is_held(struct loop *loop)
 
 /* ---- watches -------------------------------------------------------------------------------- */
 
-/* Twice as many slots, the new ones zeroed. */
-static void *
-grow(void *slots, uint32_t *nr, size_t slot_size)
-{
-	uint32_t more = *nr ? *nr * 2 : FIRST_SLOTS;
-	uint8_t *grown = realloc(slots, more * slot_size);
-
-	if (!grown)
-		return NULL;
-	memset(grown + *nr * slot_size, 0, (more - *nr) * slot_size);
-	*nr = more;
-	return grown;
-}
-
-static struct watch *
-find_watch(const struct loop *loop, uint64_t id)
-{
-	uint32_t slot = ID_SLOT(id);
-
-	if (slot >= loop->nr_watch_slots || loop->watches[slot].generation != ID_GENERATION(id))
-		return NULL;
-	return &loop->watches[slot];
-}
-
-static int
-free_watch_slot(struct loop *loop, uint32_t *slot)
-{
-	struct watch *grown;
-
-	for (*slot = 0; *slot < loop->nr_watch_slots; (*slot)++)
-		if (!(loop->watches[*slot].generation & 1))
-			return 0;
-	grown = grow(loop->watches, &loop->nr_watch_slots, sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	loop->watches = grown;
-	return 0;
-}
-
 int
 vhc_loop_watch(struct loop *loop, int fd, uint32_t events, loop_watch_fn fn, void *arg,
 	       uint64_t *watch)
 {
 	struct epoll_event event = { .events = events };
-	struct watch *w;
-	uint32_t slot;
-	int rc = free_watch_slot(loop, &slot);
+	uint64_t id;
+	struct watch *w = vhc_slot_take(&loop->watches, &id);
 
-	if (rc)
+	if (!w)
+		return -ENOMEM;
+	event.data.u64 = id;
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+		int rc = -errno;
+
+		vhc_slot_give(&loop->watches, w);
 		return rc;
-	w = &loop->watches[slot];
-	event.data.u64 = (uint64_t)(w->generation + 1) << 32 | slot;
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
-		return -errno;
-	*w = (struct watch){ .generation = w->generation + 1, .fd = fd, .fn = fn, .arg = arg };
-	*watch = event.data.u64;
+	}
+	w->fd = fd;
+	w->fn = fn;
+	w->arg = arg;
+	*watch = id;
 	return 0;
 }
 
 void
 vhc_loop_unwatch(struct loop *loop, uint64_t *watch)
 {
-	struct watch *w = find_watch(loop, *watch);
+	struct watch *w = vhc_slot_find(&loop->watches, *watch);
 	int rc;
 
 	if (*watch == 0)
@@ -214,7 +169,7 @@ vhc_loop_unwatch(struct loop *loop, uint64_t *watch)
 	rc = epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
 	vhc_assert(rc == 0);	/* the caller closed the descriptor too early */
 	(void)rc;
-	w->generation++;
+	vhc_slot_give(&loop->watches, w);
 }
 
 /* ---- timers --------------------------------------------------------------------------------- */
@@ -228,33 +183,22 @@ now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* Timers are few, one or two a device: a scan is as good as a heap, and cannot go wrong. */
-static struct timer *
-earliest_timer(const struct loop *loop)
-{
-	struct timer *first = NULL;
-
-	for (uint32_t i = 0; i < loop->nr_timer_slots; i++) {
-		struct timer *t = &loop->timers[i];
-
-		if ((t->generation & 1) && (!first || t->deadline < first->deadline))
-			first = t;
-	}
-	return first;
-}
-
-/* Make timer_fd readable at the earliest deadline, or never. */
+/*
+ * Make timer_fd readable at the earliest deadline. If that has moved away, it is so once too early,
+ * which costs less than to say so each time.
+ */
 static void
 arm(struct loop *loop)
 {
-	const struct timer *t = earliest_timer(loop);
+	const struct timer *t = vhc_timers_first(&loop->timers);
 	struct itimerspec when = { 0 };
 	int rc;
 
-	if (t) {
-		when.it_value.tv_sec = (time_t)(t->deadline / 1000000000u);
-		when.it_value.tv_nsec = (long)(t->deadline % 1000000000u);
-	}
+	if (!t || t->deadline >= loop->armed)
+		return;
+	loop->armed = t->deadline;
+	when.it_value.tv_sec = (time_t)(t->deadline / 1000000000u);
+	when.it_value.tv_nsec = (long)(t->deadline % 1000000000u);
 	rc = timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 	vhc_assert(rc == 0);
 	(void)rc;
@@ -263,40 +207,18 @@ arm(struct loop *loop)
 int
 vhc_loop_timer(struct loop *loop, unsigned int ms, loop_timer_fn fn, void *arg, uint64_t *timer)
 {
-	uint32_t slot = 0;
-	struct timer *t;
+	int rc = vhc_timers_add(&loop->timers, now_ns() + (uint64_t)ms * 1000000u, fn, arg, timer);
 
-	while (slot < loop->nr_timer_slots && (loop->timers[slot].generation & 1))
-		slot++;
-	if (slot == loop->nr_timer_slots) {
-		t = grow(loop->timers, &loop->nr_timer_slots, sizeof(*t));
-		if (!t)
-			return -ENOMEM;
-		loop->timers = t;
-	}
-	t = &loop->timers[slot];
-	*t = (struct timer){
-		.generation = t->generation + 1,
-		.deadline = now_ns() + (uint64_t)ms * 1000000u,
-		.fn = fn,
-		.arg = arg,
-	};
-	*timer = (uint64_t)t->generation << 32 | slot;
-	arm(loop);
-	return 0;
+	if (rc == 0)
+		arm(loop);
+	return rc;
 }
 
+/* One that has fired is gone already: its owner may still hold the id. */
 void
 vhc_loop_cancel(struct loop *loop, uint64_t *timer)
 {
-	uint32_t slot = ID_SLOT(*timer);
-
-	/* One that has fired is gone already: its owner may still hold the id. */
-	if (*timer && slot < loop->nr_timer_slots &&
-	    loop->timers[slot].generation == ID_GENERATION(*timer)) {
-		loop->timers[slot].generation++;
-		arm(loop);
-	}
+	vhc_timers_remove(&loop->timers, *timer);
 	*timer = 0;
 }
 
@@ -304,23 +226,29 @@ vhc_loop_cancel(struct loop *loop, uint64_t *timer)
 static bool
 run_timer(struct loop *loop, uint64_t now)
 {
-	struct timer *t;
+	const struct timer *t;
 	bool is_due;
 
 	vhc_loop_lock(loop);
-	t = earliest_timer(loop);
+	t = vhc_timers_first(&loop->timers);
 	is_due = t && t->deadline <= now;
 	if (is_due) {
 		loop_timer_fn fn = t->fn;
 		void *arg = t->arg;
 
-		t->generation++;
+		vhc_timers_pop(&loop->timers);
 		fn(arg);
 	} else {
 		arm(loop);
 	}
 	vhc_loop_unlock(loop);
 	return is_due;
+}
+
+struct appear **
+vhc_loop_appear(struct loop *loop)
+{
+	return &loop->appear;
 }
 
 /* Timers that handlers set meanwhile are due after `now`: this ends. */
@@ -352,6 +280,7 @@ on_timer_fd(uint32_t events, void *arg)
 	uint64_t nr_expired;
 
 	(void)events;
+	loop->armed = NEVER;
 	if (read(loop->timer_fd, &nr_expired, sizeof(nr_expired)) < 0)
 		vhc_assert(errno == EAGAIN);
 }
@@ -363,7 +292,7 @@ dispatch(struct loop *loop, const struct epoll_event *event)
 	struct watch *w;
 
 	vhc_loop_lock(loop);
-	w = find_watch(loop, event->data.u64);
+	w = vhc_slot_find(&loop->watches, event->data.u64);
 	if (w)
 		w->fn(event->events, w->arg);
 	vhc_loop_unlock(loop);
@@ -393,19 +322,23 @@ run(void *arg)
 	return NULL;
 }
 
-/* A thread no signal of the application lands on. */
+/* A thread no signal of the application lands on; SIGBUS is about what it does itself. */
 static int
-start_thread(struct loop *loop)
+start_thread(struct loop *loop, unsigned int nr)
 {
+	char name[16] = "vhostcore";
 	sigset_t all, before;
 	int rc;
 
+	if (nr)
+		snprintf(name, sizeof(name), "vhostcore-%u", nr % VHC_CONTROL_THREADS_MAX);
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = pthread_create(&loop->thread, NULL, run, loop);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rc == 0)
-		pthread_setname_np(loop->thread, "vhostcore");
+		pthread_setname_np(loop->thread, name);
 	return -rc;
 }
 
@@ -426,13 +359,13 @@ loop_free(struct loop *loop)
 	fd_close(&loop->stop_fd);
 	pthread_cond_destroy(&loop->lock.next);
 	pthread_mutex_destroy(&loop->lock.mutex);
-	free(loop->watches);
-	free(loop->timers);
+	free(loop->watches.each);
+	vhc_timers_fini(&loop->timers);
 	free(loop);
 }
 
 static int
-loop_create(bool is_driven, struct loop **out)
+loop_create(unsigned int nr, bool is_driven, struct loop **out)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
 	int rc;
@@ -440,6 +373,9 @@ loop_create(bool is_driven, struct loop **out)
 	if (!loop)
 		return -ENOMEM;
 	loop->is_driven = is_driven;
+	loop->armed = NEVER;
+	loop->watches.size = sizeof(struct watch);
+	vhc_timers_init(&loop->timers);
 	pthread_mutex_init(&loop->lock.mutex, NULL);
 	pthread_cond_init(&loop->lock.next, NULL);
 	rc = open_fds(loop);
@@ -451,7 +387,7 @@ loop_create(bool is_driven, struct loop **out)
 	rc = vhc_loop_watch(loop, loop->timer_fd, EPOLLIN, on_timer_fd, loop, &loop->timer_watch);
 	if (rc)
 		goto err;
-	rc = is_driven ? 0 : start_thread(loop);
+	rc = is_driven ? 0 : start_thread(loop, nr);
 	if (rc)
 		goto err;
 	*out = loop;
@@ -481,18 +417,27 @@ loop_destroy(struct loop *loop)
 	loop_free(loop);
 }
 
-int
-vhc_loop_get(struct loop **loop)
+/* Needs process_lock. */
+static int
+take_ref(unsigned int nr, bool is_driven, struct loop **loop)
 {
-	int rc = 0;
+	int rc = process[nr].loop ? 0 : loop_create(nr, is_driven, &process[nr].loop);
 
+	if (rc)
+		return rc;
+	process[nr].nr_refs++;
+	*loop = process[nr].loop;
+	return 0;
+}
+
+int
+vhc_loop_get(unsigned int nr, struct loop **loop)
+{
+	int rc;
+
+	vhc_assert(nr < VHC_CONTROL_THREADS_MAX);
 	pthread_mutex_lock(&process_lock);
-	if (!process_loop)
-		rc = loop_create(false, &process_loop);
-	if (rc == 0) {
-		process_refs++;
-		*loop = process_loop;
-	}
+	rc = take_ref(nr, false, loop);
 	pthread_mutex_unlock(&process_lock);
 	return rc;
 }
@@ -500,11 +445,15 @@ vhc_loop_get(struct loop **loop)
 void
 vhc_loop_put(struct loop *loop)
 {
+	unsigned int nr = 0;
+
 	vhc_assert(!vhc_loop_is_current(loop));
 	pthread_mutex_lock(&process_lock);
-	vhc_assert(loop == process_loop && process_refs > 0);
-	if (--process_refs == 0) {
-		process_loop = NULL;
+	while (process[nr].loop != loop)
+		nr++;
+	vhc_assert(process[nr].nr_refs > 0);
+	if (--process[nr].nr_refs == 0) {
+		process[nr].loop = NULL;
 		loop_destroy(loop);
 	}
 	pthread_mutex_unlock(&process_lock);
@@ -516,15 +465,14 @@ vhc_loop_put(struct loop *loop)
 VHC_API int
 vhc_loop_take_over(int *fd)
 {
+	struct loop *loop;
 	int rc = -EBUSY;
 
 	pthread_mutex_lock(&process_lock);
-	if (!process_loop)
-		rc = loop_create(true, &process_loop);
-	if (rc == 0) {
-		process_refs++;
-		*fd = process_loop->epoll_fd;
-	}
+	if (!process[0].loop)
+		rc = take_ref(0, true, &loop);
+	if (rc == 0)
+		*fd = loop->epoll_fd;
 	pthread_mutex_unlock(&process_lock);
 	return rc;
 }
@@ -532,7 +480,7 @@ vhc_loop_take_over(int *fd)
 VHC_API int
 vhc_loop_dispatch(void)
 {
-	struct loop *loop = process_loop;
+	struct loop *loop = process[0].loop;
 	int nr;
 
 	vhc_assert(loop && loop->is_driven);
@@ -546,6 +494,6 @@ vhc_loop_dispatch(void)
 VHC_API void
 vhc_loop_release(void)
 {
-	vhc_assert(process_loop && process_loop->is_driven && process_refs == 1);
-	vhc_loop_put(process_loop);
+	vhc_assert(process[0].loop && process[0].loop->is_driven && process[0].nr_refs == 1);
+	vhc_loop_put(process[0].loop);
 }

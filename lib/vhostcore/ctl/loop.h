@@ -4,11 +4,12 @@
  *
  * Knows:   epoll, one lock, one-shot timers.
  * Trusts:  its callers: a handler must return soon, and unwatch a descriptor before closing it.
- * Runs on: its own thread, one a process; functions below on any thread that holds the lock.
+ * Runs on: its own thread; functions below on any thread that holds the lock.
  *
- * All control state of the library is guarded by the loop's lock. Every handler runs with it held,
- * and every API call takes it. The lock is recursive and first come, first served: between two
- * handlers the thread that has waited longest gets in.
+ * There is one a control thread, that is, one unless servers ask for more. All control state of a
+ * server is guarded by its loop's lock. Every handler runs with it held, and every API call takes
+ * it. Nobody takes a second loop's lock while holding one. The lock is recursive and first come,
+ * first served: between two handlers the thread that has waited longest gets in.
  */
 #ifndef VHC_CTL_LOOP_H
 #define VHC_CTL_LOOP_H
@@ -20,12 +21,16 @@
 #include "../base/compiler.h"
 
 struct loop;
+struct appear;
 
 typedef void (*loop_watch_fn)(uint32_t events, void *arg);
 typedef void (*loop_timer_fn)(void *arg);
 
-/* Take a reference on the process's loop; the first one starts its thread. Without the lock. */
-int vhc_loop_get(struct loop **loop) VHC_MUST_USE;
+/*
+ * Take a reference on the process's loop of this number, below VHC_CONTROL_THREADS_MAX; the first
+ * one starts its thread. Without the lock.
+ */
+int vhc_loop_get(unsigned int nr, struct loop **loop) VHC_MUST_USE;
 
 /* Drop one; the last one ends the thread. Not on the loop's thread, and without the lock. */
 void vhc_loop_put(struct loop *loop);
@@ -56,5 +61,8 @@ int vhc_loop_timer(struct loop *loop, unsigned int ms, loop_timer_fn fn, void *a
 
 /* The timer does not fire any more, if it has not yet; sets `*timer` to 0. */
 void vhc_loop_cancel(struct loop *loop, uint64_t *timer);
+
+/* Where appear.c keeps what belongs to this loop; NULL at first, and again before the end. */
+struct appear **vhc_loop_appear(struct loop *loop);
 
 #endif

@@ -69,6 +69,8 @@ vhc_relay_create(struct loop *loop, int far, int *signal_fd, struct relay **out)
 	int rc = -ENOMEM;
 
 	*signal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (*signal_fd < 0)
+		rc = -errno;
 	if (!relay || *signal_fd < 0 || fstat(far, &st) < 0)
 		goto err;
 	relay->loop = loop;

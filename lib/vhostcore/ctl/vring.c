@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../base/fd.h"
 #include "relay.h"
 
 static struct vhc_queue *
@@ -182,12 +183,13 @@ vhc_on_set_vring_kick(struct vhc_device *dev, struct msg *msg, struct reply *rep
 static int
 take_relayed(struct vhc_device *dev, struct msg *msg)
 {
+	char text[FD_ERROR_LEN];
 	struct relay *relay;
 	int fd, rc = vhc_relay_create(dev->loop, vhc_msg_take_fd(msg, 0), &fd, &relay);
 
 	if (rc)
 		return vhc_session_refuse(dev, rc, "SET_VRING_CALL: the pipe or socket cannot be"
-					  " served: %s", strerror(-rc));
+					  " served: %s", vhc_fd_error_text(rc, text));
 	vhc_queue_set_call(queue_by_u64(dev, msg), fd, relay);
 	return 0;
 }

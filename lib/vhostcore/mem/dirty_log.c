@@ -2,7 +2,7 @@
 /*
  * dirty_log.c - map the bitmap, mark in it.
  *
- * Knows:   mmap, fstat.
+ * Knows:   mmap, fstat, the guard.
  * Trusts:  the kernel; not the front-end's numbers.
  * Runs on: see dirty_log.h.
  */
@@ -18,6 +18,7 @@
 
 #include "../base/gate.h"
 #include "../base/range.h"
+#include "guard.h"
 #include "region.h"
 
 /* ---- mapping -------------------------------------------------------------------------------- */
@@ -56,6 +57,7 @@ map_file(struct dirty_map *map, int fd, uint64_t size, uint64_t offset, char *re
 	uint64_t page = vhc_region_page_size(fd);
 	uint64_t start = range_align_down(offset, page);
 	uint64_t end = range_align_up(offset + size, page);
+	struct guard *guard;
 	void *mapping;
 
 	if (end == 0)
@@ -65,11 +67,17 @@ map_file(struct dirty_map *map, int fd, uint64_t size, uint64_t offset, char *re
 	if (mapping == MAP_FAILED)
 		return refuse(reason, -errno, size, offset, strerror(errno));
 	madvise(mapping, end - start, MADV_DONTDUMP);
+	guard = vhc_guard_add(mapping, end - start, page);
+	if (!guard) {
+		munmap(mapping, end - start);
+		return refuse(reason, -ENOMEM, size, offset, "out of memory");
+	}
 	/* Not nr_holders: who is late may be finding out just now that it is not the one in use. */
 	map->bits = (uint8_t *)mapping + (offset - start);
 	map->size = size;
 	map->mapping = mapping;
 	map->mapping_len = end - start;
+	map->guard = guard;
 	return 0;
 }
 
@@ -81,6 +89,7 @@ unmap(struct dirty_map *map)
 		return;
 	while (ld_acquire(&map->nr_holders))	/* [D] */
 		sched_yield();
+	vhc_guard_remove(map->guard);
 	munmap(map->mapping, map->mapping_len);
 	map->bits = NULL;
 	map->size = 0;

@@ -35,6 +35,7 @@ struct dirty_map {
 	uint64_t size;		/* bytes */
 	void *mapping;		/* whole pages around it */
 	uint64_t mapping_len;
+	struct guard *guard;	/* tells if the file has become shorter since */
 	uint32_t nr_holders;
 };
 

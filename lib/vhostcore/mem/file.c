@@ -2,7 +2,7 @@
 /*
  * file.c - see file.h.
  *
- * Knows:   mmap, memfd and its seals.
+ * Knows:   mmap, memfd and its seals, the guard.
  * Trusts:  nothing of a descriptor that came with a message.
  * Runs on: control thread.
  */
@@ -18,8 +18,10 @@
 
 #include "../base/fd.h"
 #include "../base/range.h"
+#include "guard.h"
+#include "region.h"
 
-/* Who maps past the end of a file is killed when he looks there. */
+/* What can be made sure of beforehand; the guard is for the rest. */
 static int
 check_piece(int fd, uint64_t offset, uint64_t len)
 {
@@ -39,13 +41,13 @@ check_piece(int fd, uint64_t offset, uint64_t len)
 int
 vhc_file_map(int fd, uint64_t offset, uint64_t len, struct file_view *view)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t page = vhc_region_page_size(fd);
 	uint64_t start = range_align_down(offset, page);
 	int rc = check_piece(fd, offset, len);
 
 	if (rc)
 		return rc;
-	view->mapping_len = offset + len - start;
+	view->mapping_len = range_align_up(offset + len, page) - start;
 	view->mapping = mmap(NULL, view->mapping_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
 			     (off_t)start);
 	if (view->mapping == MAP_FAILED) {
@@ -55,12 +57,17 @@ vhc_file_map(int fd, uint64_t offset, uint64_t len, struct file_view *view)
 	}
 	view->host = (uint8_t *)view->mapping + (offset - start);
 	view->len = len;
-	return 0;
+	view->guard = vhc_guard_add(view->mapping, view->mapping_len, page);
+	if (view->guard)
+		return 0;
+	vhc_file_unmap(view);
+	return -ENOMEM;
 }
 
 void
 vhc_file_unmap(struct file_view *view)
 {
+	vhc_guard_remove(view->guard);
 	if (view->mapping)
 		munmap(view->mapping, view->mapping_len);
 	*view = (struct file_view){ 0 };

@@ -19,6 +19,7 @@ struct file_view {
 	uint64_t len;
 	void *mapping;		/* that, widened to whole pages */
 	uint64_t mapping_len;
+	struct guard *guard;	/* tells if the file has become shorter since */
 };
 
 /*

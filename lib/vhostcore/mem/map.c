@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "find.h"
+#include "guard.h"
 
 static int
 by_guest_address(const void *a, const void *b)
@@ -22,22 +23,42 @@ by_guest_address(const void *a, const void *b)
 	return x->guest < y->guest ? -1 : x->guest > y->guest;
 }
 
+static int
+by_user_address(const void *a, const void *b)
+{
+	uint64_t x = (*(struct region *const *)a)->claim.user.v;
+	uint64_t y = (*(struct region *const *)b)->claim.user.v;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Sorted by the front-end's addresses, or by the guest's, only neighbours can overlap. */
+static bool
+has_user_overlap(struct region **sorted, unsigned int nr)
+{
+	qsort(sorted, nr, sizeof(sorted[0]), by_user_address);
+	for (unsigned int i = 1; i < nr; i++) {
+		const struct region_claim *a = &sorted[i - 1]->claim, *b = &sorted[i]->claim;
+
+		if (range_overlaps(a->user.v, a->size, b->user.v, b->size))
+			return true;
+	}
+	return false;
+}
+
 static bool
 has_overlap(const struct map *map)
 {
+	struct region *sorted[MAP_REGIONS_MAX];
+
 	for (unsigned int i = 0; i < map->nr; i++) {
 		const struct map_slot *s = &map->slots[i];
 
-		if (i + 1 < map->nr &&
-		    range_overlaps(s->guest, s->size, s[1].guest, s[1].size))
+		sorted[i] = s->region;
+		if (i && range_overlaps(s[-1].guest, s[-1].size, s->guest, s->size))
 			return true;
-		/* The front-end's own addresses are few and unsorted: compare each with each. */
-		for (unsigned int k = i + 1; k < map->nr; k++)
-			if (range_overlaps(s->region->claim.user.v, s->size,
-					   map->slots[k].region->claim.user.v, map->slots[k].size))
-				return true;
 	}
-	return false;
+	return has_user_overlap(sorted, map->nr);
 }
 
 int
@@ -158,6 +179,15 @@ vhc_map_user_span(const struct map *map, uva user, uint64_t len)
 			};
 	}
 	return (struct span){ NULL, 0 };
+}
+
+const struct region *
+vhc_map_lost(const struct map *map)
+{
+	for (unsigned int i = 0; map && i < map->nr; i++)
+		if (vhc_guard_is_lost(map->slots[i].region->guard))
+			return map->slots[i].region;
+	return NULL;
 }
 
 bool

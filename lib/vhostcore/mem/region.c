@@ -2,7 +2,7 @@
 /*
  * region.c - map one piece of guest memory, or say why not.
  *
- * Knows:   mmap, fstat, hugetlbfs page sizes; what is lent.
+ * Knows:   mmap, fstat, hugetlbfs page sizes; what is lent; the guard.
  * Trusts:  the kernel; not the front-end's sizes.
  * Runs on: control thread.
  */
@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,13 @@
 #include <unistd.h>
 
 #include "../base/range.h"
+#include "guard.h"
 
 #define HUGETLBFS_FS_MAGIC 0x958458f6
+
+#define LIMIT_HINT "as root, sysctl vm.max_map_count: each region of each guest is a mapping"
+#define LOCK_HINT "all memory of this process is to be locked, and guests' memory is more than it" \
+	" may lock: ulimit -l, or LimitMEMLOCK= in its systemd unit"
 
 #define SHARE_HINT "give the VM shared, file-backed memory: QEMU -object memory-backend-memfd," \
 	"id=mem,size=...,share=on -numa node,memdev=mem"
@@ -67,6 +73,15 @@ vhc_region_page_size(int fd)
 	return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* The limits that many guests meet, apart from what is wrong with this one. */
+static const char *
+why_not_mapped(int err)
+{
+	if (err == -ENOMEM)
+		return "this process has as many mappings as it may, or no memory; " LIMIT_HINT;
+	return err == -EAGAIN ? LOCK_HINT : "mmap failed; " SHARE_HINT;
+}
+
 static int
 map_file(struct region *region, int fd, char *reason)
 {
@@ -82,11 +97,15 @@ map_file(struct region *region, int fd, char *reason)
 	region->mapping = mmap(NULL, region->mapping_len, PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_NORESERVE, fd, (off_t)start);
 	if (region->mapping == MAP_FAILED)
-		return refuse(reason, -errno, "mmap failed; " SHARE_HINT, claim);
+		return refuse(reason, -errno, why_not_mapped(-errno), claim);
 	region->host = (uint8_t *)region->mapping + (claim->file_offset - start);
 	/* Guest memory does not belong into our core dumps. */
 	madvise(region->mapping, region->mapping_len, MADV_DONTDUMP);
-	return 0;
+	region->guard = vhc_guard_add(region->mapping, region->mapping_len, page);
+	if (region->guard)
+		return 0;
+	munmap(region->mapping, region->mapping_len);
+	return refuse(reason, -ENOMEM, "out of memory", claim);
 }
 
 int
@@ -121,7 +140,8 @@ vhc_region_map(const struct region_claim *claim, int fd, struct region **out, ch
 
 /* ---- loans ---------------------------------------------------------------------------------- */
 
-/* Every loan there is; control's. */
+/* Every loan there is, whatever control thread has it. Guarded by the lock. */
+static pthread_mutex_t loans_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct region_loan *loans;
 
 /* The first byte from `at` on that is lent, or `end`; *until is the end of that loan. */
@@ -179,14 +199,26 @@ is_lent_from(const struct region *region, const struct region_loan *loan)
 			      (uintptr_t)loan->start, (uint64_t)(loan->end - loan->start));
 }
 
-/* Rather keep a guest's memory than let an application fall over it. */
+/*
+ * Rather keep a guest's memory than let an application fall over it. What was lent may be read
+ * until it is ours, so until then it is guarded.
+ */
 static void
-unmap_region(const struct region *region)
+unmap_under_lock(const struct region *region)
 {
 	for (struct region_loan *loan = loans; loan; loan = loan->next)
 		if (is_lent_from(region, loan) && !take_over(region, loan))
 			return;
+	vhc_guard_remove(region->guard);
 	unmap_unlent(region->mapping, (uint8_t *)region->mapping + region->mapping_len);
+}
+
+static void
+unmap_region(const struct region *region)
+{
+	pthread_mutex_lock(&loans_lock);
+	unmap_under_lock(region);
+	pthread_mutex_unlock(&loans_lock);
 }
 
 void
@@ -195,11 +227,13 @@ vhc_region_lend(struct region_loan *loan, const void *at, uint64_t len)
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)at;
 
 	vhc_region_end_loan(loan);
+	pthread_mutex_lock(&loans_lock);
 	loan->start = (uint8_t *)(uintptr_t)range_align_down(start, page);
 	loan->end = (uint8_t *)(uintptr_t)range_align_up(start + len, page);
 	loan->is_ours = false;
 	loan->next = loans;
 	loans = loan;
+	pthread_mutex_unlock(&loans_lock);
 }
 
 void
@@ -209,11 +243,13 @@ vhc_region_end_loan(struct region_loan *loan)
 
 	if (!loan->start)
 		return;
+	pthread_mutex_lock(&loans_lock);
 	while (*link != loan)
 		link = &(*link)->next;
 	*link = loan->next;
 	if (loan->is_ours)
 		unmap_unlent(loan->start, loan->end);
+	pthread_mutex_unlock(&loans_lock);
 	*loan = (struct region_loan){ 0 };
 }
 

@@ -29,6 +29,7 @@ struct region {
 	void *mapping;		/* what mmap() gave: the region, widened to the file's page size */
 	uint64_t mapping_len;
 	uint64_t page_size;	/* the file's */
+	struct guard *guard;	/* tells if the file has become shorter since */
 	dev_t dev;		/* identity of the file */
 	ino_t ino;
 	unsigned int refs;	/* maps that hold it */

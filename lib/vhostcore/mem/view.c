@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../base/range.h"
+#include "guard.h"
 
 static uint64_t
 page_len(void)
@@ -104,6 +105,11 @@ vhc_view_map(struct view *view, const struct span *pieces, unsigned int nr)
 	rc = reserve(view, pieces, nr);
 	if (rc == 0)
 		rc = show_all(view, pieces, nr);
+	if (rc == 0) {
+		/* The file behind it may be truncated, like a region's. */
+		view->guard = vhc_guard_add(view->mapping, view->mapping_len, page_len());
+		rc = view->guard ? 0 : -ENOMEM;
+	}
 	if (rc)
 		vhc_view_unmap(view);
 	return rc;
@@ -112,6 +118,7 @@ vhc_view_map(struct view *view, const struct span *pieces, unsigned int nr)
 void
 vhc_view_unmap(struct view *view)
 {
+	vhc_guard_remove(view->guard);
 	if (view->mapping)
 		munmap(view->mapping, view->mapping_len);
 	free(view->pieces);

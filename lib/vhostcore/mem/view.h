@@ -17,6 +17,8 @@
 #include "../base/compiler.h"
 #include "addr.h"
 
+struct guard;
+
 /* As many pages as the largest part of a ring has, if it does not begin with one. */
 #define VIEW_PIECES_MAX 129
 
@@ -24,6 +26,7 @@
 struct view {
 	uint8_t *host;		/* the first byte */
 	void *mapping;
+	struct guard *guard;
 	uint64_t mapping_len;
 	struct span *pieces;	/* what it shows */
 	unsigned int nr;

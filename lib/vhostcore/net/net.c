@@ -14,6 +14,7 @@
 #include <rte_ether.h>
 
 #include "control.h"
+#include "track.h"
 
 #define BIT64(n) (UINT64_C(1) << (n))
 
@@ -100,7 +101,7 @@ static void
 pull_plainly(struct net_queue *nq)
 {
 	nq->core.burst = nq->vlan_strip ? pull_stripped : nq->unstripped;
-	nq->core.idle = nq->core.ring.kind == RING_PACKED ? RING_IDLE_PACKED : RING_IDLE_SPLIT;
+	nq->core.idle = net_idle(nq);
 }
 
 /* Around that, until it has had an mbuf. It takes itself off, since it runs inside the gate. */
@@ -123,6 +124,7 @@ net_choose_burst(struct net_queue *nq)
 {
 	const struct net_kernel *kernel = vhc_net_kernel();
 
+	nq->tracks = nq->core.inflight;
 	if (!net_is_pull(&nq->core)) {
 		nq->core.burst = kernel->push_burst(nq);
 		return;

@@ -55,6 +55,7 @@ struct net_queue {
 	uint16_t port;		/* pull: of fresh mbufs */
 	bool keeps;		/* push: packets stay the caller's */
 	bool logs;		/* the guest is being moved: what is written to it is marked */
+	bool tracks;		/* what is taken is noted: core.inflight */
 	vhc_net_called_t called;	/* NULL: nobody asked */
 	void *called_arg;
 

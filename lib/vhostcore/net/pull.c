@@ -16,6 +16,7 @@
 #include "hdr.h"
 #include "offload.h"
 #include "pool.h"
+#include "track.h"
 
 /* What a burst is compiled for. */
 struct pull_kind {
@@ -295,12 +296,11 @@ pull_chain(struct net_queue *nq, const struct chain *c, struct rte_mbuf **mbuf)
 static VHC_COLD bool
 pull_one(struct net_queue *nq, struct rte_mbuf **mbuf)
 {
-	struct ring *r = &nq->core.ring;
-	struct ring_mark mark = ring_mark(r);
+	struct net_mark mark = net_mark(nq);
 	struct chain c;
 
 	*mbuf = NULL;
-	switch (ring_take(r, r->kind, &c)) {
+	switch (net_take(nq, &c)) {
 	case TAKE_EMPTY:
 		return false;
 	case TAKE_BAD:
@@ -308,11 +308,11 @@ pull_one(struct net_queue *nq, struct rte_mbuf **mbuf)
 	case TAKE_OK:
 		if (pull_chain(nq, &c, mbuf) != PULL_NO_MBUF)
 			break;
-		ring_untake(r, mark);
+		net_untake(nq, mark);
 		stats_add(&nq->stats.no_mbuf, 1);
 		return false;
 	}
-	ring_give(r, r->kind, c.id, 0, c.nr_slots);
+	net_give(nq, &mark, c.id, 0, c.nr_slots);
 	if (*mbuf) {
 		/* A frame is at least an Ethernet header, but its first segment need not be. */
 		uint8_t dst[6];
@@ -350,6 +350,21 @@ pull_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct pull
 		nr_left--;
 	}
 	net_publish(nq, k.ring, k.logs);
+	return nr_stored;
+}
+
+/* What is taken is noted: one packet after the other, whatever was negotiated. */
+static uint16_t
+pull_tracked(struct vhc_queue *q, void **mbufs, uint16_t n)
+{
+	struct net_queue *nq = net_queue_of(q);
+	uint16_t nr_stored = 0, nr_left = vhc_net_track_begin(nq) ? n : 0;
+	struct rte_mbuf *m;
+
+	for (; nr_left && net_has_more(nq) && pull_one(nq, &m); nr_left--)
+		if (m)
+			mbufs[nr_stored++] = m;
+	vhc_net_track_end(nq);
 	return nr_stored;
 }
 
@@ -396,6 +411,8 @@ NET_KERNEL_NAME(vhc_net_pull_burst)(const struct net_queue *nq)
 {
 	if (!nq->pool)
 		return pull_nowhere;
+	if (nq->tracks)
+		return pull_tracked;
 	if (nq->logs)
 		return pull_logged(nq);
 	if (nq->core.ring.kind == RING_PACKED)

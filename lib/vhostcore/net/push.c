@@ -15,6 +15,7 @@
 #include "hdr.h"
 #include "offload.h"
 #include "pool.h"
+#include "track.h"
 
 /* What a burst is compiled for. */
 struct push_kind {
@@ -200,7 +201,7 @@ struct push_writer {
 	struct chain *current;
 	struct chain_pos pos;
 	uint32_t in_current;	/* bytes written to the current chain */
-	struct ring_mark mark;	/* before the mbuf's first chain */
+	struct net_mark mark;	/* before the mbuf's first chain */
 	uint16_t nr_buffers;	/* of the packet */
 	uint16_t nr_filled;	/* buffers of all packets */
 	struct push_filled filled[PUSH_BUFFERS_MAX];
@@ -220,13 +221,12 @@ push_check_chain(const struct push_writer *w, const struct chain *c)
 static enum take
 push_take(struct push_writer *w, struct chain *c)
 {
-	struct ring *r = &w->nq->core.ring;
-	enum take taken = ring_take(r, r->kind, c);
+	enum take taken = net_take(w->nq, c);
 	enum ring_fault fault = taken == TAKE_OK ? push_check_chain(w, c) : RING_FAULT_NONE;
 
 	if (fault == RING_FAULT_NONE)
 		return taken;
-	vhc_ring_fault(r, fault);
+	vhc_ring_fault(&w->nq->core.ring, fault);
 	return TAKE_BAD;
 }
 
@@ -270,14 +270,12 @@ push_finish_chain(struct push_writer *w)
 static void
 push_pass_over(struct push_writer *w, const struct chain *c)
 {
-	struct ring *r = &w->nq->core.ring;
-
 	if (w->nr_filled) {
 		push_add_filled(w, c, 0);
 		return;
 	}
-	ring_give(r, r->kind, c->id, 0, c->nr_slots);
-	w->mark = ring_mark(r);
+	net_give(w->nq, &w->mark, c->id, 0, c->nr_slots);
+	w->mark = net_mark(w->nq);
 }
 
 /*
@@ -412,10 +410,9 @@ push_count(struct net_queue *nq, const struct rte_mbuf *m, const struct offload_
 static void
 push_complete(struct push_writer *w)
 {
-	struct ring *r = &w->nq->core.ring;
-
 	for (uint16_t i = 0; i < w->nr_filled; i++)
-		ring_give(r, r->kind, w->filled[i].id, w->filled[i].len, w->filled[i].nr_slots);
+		net_give(w->nq, &w->mark, w->filled[i].id, w->filled[i].len,
+			 w->filled[i].nr_slots);
 }
 
 /* Before any chain is touched: requests that make no sense, packets no guest takes. */
@@ -457,7 +454,7 @@ push_one(struct net_queue *nq, struct rte_mbuf *m)
 		return PUSH_DROPPED;
 	w.nq = nq;
 	w.current = NULL;
-	w.mark = ring_mark(&nq->core.ring);
+	w.mark = net_mark(nq);
 	w.nr_buffers = w.nr_filled = 0;
 	if (head.nr_segments)
 		result = push_segments(&w, m, &head);
@@ -468,7 +465,7 @@ push_one(struct net_queue *nq, struct rte_mbuf *m)
 		push_count(nq, m, &head);
 		return PUSH_DONE;
 	}
-	ring_untake(&nq->core.ring, w.mark);
+	net_untake(nq, w.mark);
 	if (result == PUSH_DROPPED)
 		stats_add(&nq->stats.too_long, 1);
 	return result;
@@ -499,6 +496,26 @@ push_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct push
 	}
 	net_publish(nq, k.ring, k.logs);
 	if (vhc_unlikely(nr_done < n))
+		stats_add(&nq->stats.ring_full, 1);
+	return nr_done;
+}
+
+/* What is taken is noted: one packet after the other, whatever was negotiated. */
+static uint16_t
+push_tracked(struct vhc_queue *q, void **mbufs, uint16_t n)
+{
+	struct net_queue *nq = net_queue_of(q);
+	bool more = vhc_net_track_begin(nq);
+	uint16_t nr_done = 0;
+
+	for (; nr_done < n && more && net_has_more(nq); nr_done++) {
+		if (push_one(nq, mbufs[nr_done]) == PUSH_FULL)
+			break;
+		if (!nq->keeps)
+			rte_pktmbuf_free(mbufs[nr_done]);
+	}
+	vhc_net_track_end(nq);
+	if (nr_done < n)
 		stats_add(&nq->stats.ring_full, 1);
 	return nr_done;
 }
@@ -545,6 +562,8 @@ vhc_burst_t NET_KERNEL_NAME(vhc_net_push_burst)(const struct net_queue *nq);
 vhc_burst_t
 NET_KERNEL_NAME(vhc_net_push_burst)(const struct net_queue *nq)
 {
+	if (nq->tracks)
+		return push_tracked;
 	if (nq->logs)
 		return push_logged(nq);
 	if (nq->core.ring.kind == RING_PACKED)

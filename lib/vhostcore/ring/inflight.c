@@ -308,6 +308,22 @@ packed_free_rest(struct inflight *f)
 	packed_roll_back(f, f->free_head, f->used);
 }
 
+/*
+ * Used entries behind the first of a batch that never happened. The driver has not looked at them
+ * yet, and must not find them when it does.
+ */
+static void
+packed_take_back(const struct ring *r, struct ring_mark from, uint32_t nr_slots)
+{
+	for (uint32_t i = 0; i < nr_slots; i++) {
+		struct ring_mark at = slot_after(r, from, i);
+		le16 *g_flags = &r->g_packed[at.idx].flags;
+
+		if (slot_is_used(guest_load16(g_flags), at.wrap))
+			guest_store16(g_flags, slot_available_flags(at.wrap));
+	}
+}
+
 static bool
 packed_recover(struct inflight *f, struct ring *r, bool is_known)
 {
@@ -322,6 +338,7 @@ packed_recover(struct inflight *f, struct ring *r, bool is_known)
 	if (!nr_slots && !is_known)
 		f->used = r->used;
 	packed_free_rest(f);
+	packed_take_back(r, f->used, nr_slots);
 	r->used = f->used;
 	r->avail = slot_after(r, f->used, nr_slots);
 	return true;
@@ -387,7 +404,7 @@ packed_rewalk(struct inflight *f, struct ring *r, struct chain *c, uint16_t head
 	return fault;
 }
 
-bool
+VHC_API bool
 vhc_inflight_resubmit(struct inflight *f, struct ring *r, struct chain *c, enum take *taken,
 		      uint16_t *entry)
 {
@@ -449,7 +466,7 @@ packed_note_taken(struct inflight *f, const struct ring *r, uint16_t from, uint1
 	return head;
 }
 
-uint16_t
+VHC_API uint16_t
 vhc_inflight_take(struct inflight *f, const struct ring *r, uint16_t from, uint16_t id,
 		  uint16_t nr_slots)
 {
@@ -494,15 +511,27 @@ packed_note_given(struct inflight *f, uint16_t head)
 	note(&f->g_packed->free_head, head);
 }
 
-void
-vhc_inflight_give(struct inflight *f, uint16_t entry)
+VHC_API void
+vhc_inflight_stage(struct inflight *f, uint16_t entry)
 {
 	vhc_assert(f->nr_batch < f->nr);
 	f->batch[f->nr_batch++] = entry;
+}
+
+static void
+note_given(struct inflight *f, uint16_t entry)
+{
 	if (f->kind == RING_PACKED)
 		packed_note_given(f, entry);
 	else
 		split_note_given(f, entry);
+}
+
+void
+vhc_inflight_give(struct inflight *f, uint16_t entry)
+{
+	vhc_inflight_stage(f, entry);
+	note_given(f, entry);
 }
 
 /* ---- begin, end ----------------------------------------------------------------------------- */
@@ -515,6 +544,14 @@ vhc_inflight_begin(struct inflight *f, struct ring_mark used)
 		note(&f->g_packed->used_idx, used.idx);
 	}
 	fence_compiler();
+}
+
+VHC_API void
+vhc_inflight_begin_staged(struct inflight *f, struct ring_mark used)
+{
+	for (uint16_t i = 0; i < f->nr_batch; i++)
+		note_given(f, f->batch[i]);
+	vhc_inflight_begin(f, used);
 }
 
 static void
@@ -534,7 +571,7 @@ packed_note_done(struct inflight *f, struct ring_mark used)
 	packed_commit(f, f->free_head, used);
 }
 
-void
+VHC_API void
 vhc_inflight_end(struct inflight *f, struct ring_mark used)
 {
 	fence_compiler();

@@ -51,6 +51,13 @@ struct inflight {
 /* Bytes of the region for a queue of so many entries. */
 uint64_t vhc_inflight_len(enum ring_kind kind, uint16_t nr);
 
+/* Nothing is left of what whoever was here before us took. */
+static inline bool
+inflight_is_resubmitted(const struct inflight *f)
+{
+	return !f || f->nr_resubmitted == f->nr_resubmit;
+}
+
 /* Has anybody written to this piece of a file? Then `nr` is how many entries he says it has. */
 bool vhc_inflight_is_used(const void *g_region, uint16_t *nr);
 
@@ -87,6 +94,13 @@ struct ring_mark vhc_inflight_mark(const struct inflight *f);
 
 /* The chain of this entry belongs to the batch that is going to be published. */
 void vhc_inflight_give(struct inflight *f, uint16_t entry);
+
+/*
+ * The same in two steps, for who takes more chains before the batch is complete: what is given is
+ * free to be noted over, so nothing is until all of it is, and the batch begins.
+ */
+void vhc_inflight_stage(struct inflight *f, uint16_t entry);
+void vhc_inflight_begin_staged(struct inflight *f, struct ring_mark used);
 
 /* Before, and after, the batch becomes the driver's; `used` is where the ring is then. */
 void vhc_inflight_begin(struct inflight *f, struct ring_mark used);

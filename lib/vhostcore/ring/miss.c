@@ -8,6 +8,8 @@
  */
 #include "ring.h"
 
+#include <string.h>
+
 #include "../base/fd.h"
 #include "../base/order.h"
 
@@ -32,6 +34,23 @@ static bool
 is_there(const struct map *map, uint64_t addr)
 {
 	return nr_there(map, addr, 1);
+}
+
+VHC_API bool
+vhc_ring_gather(const struct ring *r, uint64_t addr, void *to, uint32_t len)
+{
+	struct map_hint hint = { 0 };
+	uint32_t done = 0;
+
+	while (done < len) {
+		struct span span = map_span(r->readable, &hint, (gpa){ addr + done }, len - done);
+
+		if (!span.len)
+			return false;
+		memcpy((uint8_t *)to + done, span.ptr, span.len);
+		done += (uint32_t)span.len;
+	}
+	return true;
 }
 
 static void

@@ -41,6 +41,9 @@ struct ring_miss {
 enum ring_fault vhc_ring_miss(struct ring *r, enum ring_fault fault, uint64_t addr, uint32_t len,
 			      bool writes) VHC_COLD;
 
+/* Copy what lies in pieces, because nothing aligns a table. False: not all of it is there. */
+bool vhc_ring_gather(const struct ring *r, uint64_t addr, void *to, uint32_t len) VHC_COLD;
+
 /* ---- control, with the gate closed ---------------------------------------------------------- */
 
 /* The tables have changed. True: what was missed is there, or nobody asks any more. */

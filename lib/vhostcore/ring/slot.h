@@ -57,6 +57,13 @@ slot_is_available(uint16_t flags, bool wrap)
 	return (flags & SLOT_FLAGS) == slot_available_flags(wrap);
 }
 
+/* ... and used when both do. */
+static VHC_HOT bool
+slot_is_used(uint16_t flags, bool wrap)
+{
+	return (flags & SLOT_FLAGS) == (wrap ? SLOT_FLAGS : 0);
+}
+
 /* 2.8.8: what a used descriptor says, in the half that is stored at once. */
 static VHC_HOT uint64_t
 slot_used_bits(bool wrap, uint16_t id, uint32_t len)

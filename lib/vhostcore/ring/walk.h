@@ -84,6 +84,7 @@ struct walk_table {
 	const uint8_t *g_base;	/* NULL: not contiguous here, look each entry up */
 	uint64_t guest;
 	uint32_t size;
+	uint64_t entry[2];	/* a copy of one that does not lie in one piece */
 };
 
 /*
@@ -108,14 +109,19 @@ walk_enter_indirect(struct ring *r, struct walk_table *table, uint64_t addr, uin
 
 /* NULL: the entry lies in no region. */
 static inline const void *
-walk_table_entry(struct ring *r, const struct walk_table *table, uint32_t slot)
+walk_table_entry(struct ring *r, struct walk_table *table, uint32_t slot)
 {
 	uint64_t offset = slot * sizeof(struct virtq_desc);
+	const void *g_entry;
 
 	if (vhc_likely(table->g_base))
 		return table->g_base + offset;
-	return map_whole(r->readable, &r->table_hint, (gpa){ table->guest + offset },
-			 sizeof(struct virtq_desc));
+	g_entry = map_whole(r->readable, &r->table_hint, (gpa){ table->guest + offset },
+			    sizeof(struct virtq_desc));
+	if (vhc_likely(g_entry))
+		return g_entry;
+	return vhc_ring_gather(r, table->guest + offset, table->entry, sizeof(table->entry)) ?
+		table->entry : NULL;
 }
 
 /* What it means that it lies in none. */

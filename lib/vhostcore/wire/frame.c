@@ -116,10 +116,15 @@ receive_more(struct frame_reader *reader, int sock, int *fds, unsigned int *nr_f
 static enum frame_result
 no_bytes(struct frame_reader *reader, ssize_t n, char *reason)
 {
+	char text[FD_ERROR_LEN];
+
 	if (n == -EAGAIN || n == -EWOULDBLOCK)
 		return FRAME_AGAIN;
 	if (n == -EMSGSIZE)
 		return bad(reader, reason, "a message with more than %d descriptors", SOCK_FDS_MAX);
+	if (n == -EMFILE)
+		return bad(reader, reason, "its descriptors cannot be taken: %s",
+			   vhc_fd_error_text(-EMFILE, text));
 	/* A reset is how the end of a killed process looks when it left replies unread. */
 	if ((n == 0 || n == -ECONNRESET) && !vhc_frame_is_partial(reader))
 		return FRAME_EOF;

@@ -96,7 +96,7 @@ explain_denied(char *reason, int err, const char *what, const char *path, const 
 static int
 explain_bind(char *reason, int err, const char *path)
 {
-	char dir[SOCK_PATH_LEN];
+	char dir[SOCK_PATH_LEN], text[FD_ERROR_LEN];
 
 	vhc_sock_split_path(path, dir);
 	if (err == -EACCES || err == -EPERM)
@@ -104,7 +104,7 @@ explain_bind(char *reason, int err, const char *path)
 	if (err == -ENOENT)
 		return refuse(reason, err, "cannot listen on %s: the directory does not exist;"
 			      " mkdir -p %s", path, dir);
-	return refuse(reason, err, "cannot listen on %s: %s", path, strerror(-err));
+	return refuse(reason, err, "cannot listen on %s: %s", path, vhc_fd_error_text(err, text));
 }
 
 #define START_FRONT_END "start the front-end in server mode" \
@@ -113,6 +113,7 @@ explain_bind(char *reason, int err, const char *path)
 static int
 explain_connect(char *reason, int err, const char *path)
 {
+	char text[FD_ERROR_LEN];
 	struct stat st;
 
 	if (err == -EACCES || err == -EPERM)
@@ -127,7 +128,7 @@ explain_connect(char *reason, int err, const char *path)
 	if (err == -ENOENT || err == -ECONNREFUSED)
 		return refuse(reason, err, "cannot connect to %s: %s; " START_FRONT_END, path,
 			      strerror(-err));
-	return refuse(reason, err, "cannot connect to %s: %s", path, strerror(-err));
+	return refuse(reason, err, "cannot connect to %s: %s", path, vhc_fd_error_text(err, text));
 }
 
 /* ---- addresses ------------------------------------------------------------------------------ */
@@ -188,7 +189,7 @@ static int
 clear_path(const struct sockaddr_un *addr, char *reason)
 {
 	const char *path = addr->sun_path;
-	char who[SOCK_PEER_LEN] = "another process";
+	char who[SOCK_PEER_LEN] = "another process", text[FD_ERROR_LEN];
 	struct stat st;
 	int probe;
 
@@ -207,7 +208,7 @@ clear_path(const struct sockaddr_un *addr, char *reason)
 		return explain_denied(reason, probe, "examine the socket", path, path);
 	if (probe < 0 && probe != -EAGAIN && probe != -EPROTOTYPE)
 		return refuse(reason, probe, "cannot examine the socket %s: %s", path,
-			      strerror(-probe));
+			      vhc_fd_error_text(probe, text));
 	if (probe >= 0) {
 		vhc_sock_peer_text(peer_of(probe), who);
 		close(probe);
@@ -366,6 +367,7 @@ vhc_sock_receive(int sock, void *bytes, size_t want, int *fds, unsigned int *nr_
 		.msg_controllen = sizeof(control),
 	};
 	ssize_t n;
+	int rc;
 
 	*nr_fds = 0;
 	do {
@@ -376,9 +378,11 @@ vhc_sock_receive(int sock, void *bytes, size_t want, int *fds, unsigned int *nr_
 	collect_fds(&mh, fds, nr_fds);
 	if (!(mh.msg_flags & MSG_CTRUNC))
 		return n;
+	/* The kernel stops where there is no room: in our array, or among our open files. */
+	rc = *nr_fds < SOCK_FDS_MAX ? -EMFILE : -EMSGSIZE;
 	while (*nr_fds)
 		fd_close(&fds[--*nr_fds]);
-	return -EMSGSIZE;
+	return rc;
 }
 
 static void

@@ -57,7 +57,8 @@ int vhc_sock_connect(const char *path, int *sock, pid_t *peer, char *reason) VHC
 /*
  * Receive up to `want` bytes, never more, and the descriptors that travel with them; the caller
  * owns those. `fds` has room for SOCK_FDS_MAX. Returns the number of bytes, 0 at end of stream,
- * -EAGAIN, or -EMSGSIZE: more descriptors than that came, all are closed.
+ * -EAGAIN, or all descriptors are closed because more than that came (-EMSGSIZE), or more than
+ * this process may have open (-EMFILE).
  */
 ssize_t vhc_sock_receive(int sock, void *bytes, size_t want, int *fds, unsigned int *nr_fds)
 	VHC_MUST_USE;

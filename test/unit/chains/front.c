@@ -113,12 +113,30 @@ read_reply(struct front *f, uint32_t request, void *payload, uint32_t size)
 }
 
 void
-front_sync(struct front *f)
+front_ask_sync(struct front *f)
+{
+	front_say(f, VHOST_USER_GET_FEATURES, NULL, 0);
+}
+
+void
+front_read_sync(struct front *f)
 {
 	uint64_t features;
 
-	front_say(f, VHOST_USER_GET_FEATURES, NULL, 0);
 	read_reply(f, VHOST_USER_GET_FEATURES, &features, sizeof(features));
+}
+
+void
+front_sync(struct front *f)
+{
+	front_ask_sync(f);
+	front_read_sync(f);
+}
+
+void
+front_set_status(struct front *f, uint8_t status)
+{
+	say_u64(f, VHOST_USER_SET_STATUS, status);
 }
 
 bool
@@ -130,6 +148,8 @@ front_is_answered(struct front *f, int ms)
 void
 front_negotiate(struct front *f)
 {
+	uint64_t protocol = BIT64(VHOST_USER_PROTOCOL_F_RESET_DEVICE_BIT) |
+			    BIT64(VHOST_USER_PROTOCOL_F_STATUS_BIT);
 	uint64_t features = BIT64(VIRTIO_F_VERSION_1_BIT) |
 			    BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT);
 
@@ -137,8 +157,9 @@ front_negotiate(struct front *f)
 		features |= BIT64(VIRTIO_F_RING_PACKED_BIT);
 	if (f->conf.in_order)
 		features |= BIT64(VIRTIO_F_IN_ORDER_BIT);
-	say_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES,
-		f->conf.is_tracked ? BIT64(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT) : 0);
+	if (f->conf.is_tracked)
+		protocol |= BIT64(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT);
+	say_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES, protocol);
 	say_u64(f, VHOST_USER_SET_FEATURES, features);
 }
 

@@ -63,8 +63,12 @@ void front_set_inflight(struct front *f);
 
 void front_say(struct front *f, uint32_t request, const void *payload, uint32_t size);
 
-/* All that was said was handled. Not while a reply is due. */
+/* All that was said was handled. Not while a reply is due. In two parts, for who waits. */
 void front_sync(struct front *f);
+void front_ask_sync(struct front *f);
+void front_read_sync(struct front *f);
+
+void front_set_status(struct front *f, uint8_t status);
 
 /* GET_VRING_BASE, in two parts. */
 void front_ask_base(struct front *f);

@@ -37,6 +37,18 @@ give(struct vhc_chain *chain)
 	vhc_queue_publish(front.q);
 }
 
+static void
+wait_listening(void)
+{
+	double end = peer_now() + 5;
+	struct vhc_device_info info;
+
+	do {
+		CHECK(peer_now() < end);
+		vhc_device_info(front.dev, &info);
+	} while (info.stage != VHC_STAGE_LISTENING);
+}
+
 /* ---- stopping ------------------------------------------------------------------------------- */
 
 static void
@@ -167,19 +179,145 @@ test_set_up_anew_waits(void)
 	front_close(&front);
 }
 
-/* ---- vanishing ------------------------------------------------------------------------------ */
+/* ---- resets --------------------------------------------------------------------------------- */
+
+/* One request more, by whatever means the ring has come to run. */
+static void
+serves_one(uint32_t number)
+{
+	struct vhc_chain *more;
+
+	front_post(&front, number, 1);
+	front_take(&front, &more, 1);
+	CHECK_EQ(front_number(more), number);
+	give(more);
+	CHECK_EQ(front_collect(&front), 1);
+}
+
+/* What was said last is answered when both are back. */
+static void
+is_answered_after(struct vhc_chain **chains)
+{
+	struct vhc_chain *more;
+
+	front_ask_sync(&front);
+	CHECK(!front_is_answered(&front, 50));
+	CHECK_HAS(why(), "waiting for 2 requests that the application still holds");
+	front_post(&front, 3, 1);
+	CHECK_EQ(vhc_queue_take(front.q, &more, 1), 0);
+	give(chains[0]);
+	CHECK_EQ(front_collect(&front), 1);
+	CHECK(!front_is_answered(&front, 50));
+	give(chains[1]);
+	front_read_sync(&front);
+	CHECK_EQ(front_collect(&front), 1);
+	CHECK_EQ(vhc_queue_take(front.q, &more, 1), 0);
+}
 
 static void
-wait_listening(void)
+start_after_reset(void)
 {
-	double end = peer_now() + 5;
-	struct vhc_device_info info;
-
-	do {
-		CHECK(peer_now() < end);
-		vhc_device_info(front.dev, &info);
-	} while (info.stage != VHC_STAGE_LISTENING);
+	front.base = driver_base(&front.driver);
+	front_negotiate(&front);
+	front_start_ring(&front);
+	front_enable(&front, true);
+	front_sync(&front);
 }
+
+static void
+test_reset_device_waits(void)
+{
+	struct vhc_chain *chains[3];
+
+	open_and_take(chains, 2);
+	front_say(&front, VHOST_USER_RESET_DEVICE, NULL, 0);
+	is_answered_after(chains);
+	CHECK_HAS(why(), "has not agreed on features yet");
+	start_after_reset();
+	front_take(&front, chains, 1);
+	CHECK_EQ(front_number(chains[0]), 3);
+	give(chains[0]);
+	CHECK_EQ(front_collect(&front), 1);
+	serves_one(4);
+	front_close(&front);
+}
+
+static void
+test_reset_device_with_nothing_out(void)
+{
+	struct vhc_chain *chains[1];
+
+	open_and_take(chains, 1);
+	give(chains[0]);
+	CHECK_EQ(front_collect(&front), 1);
+	front_say(&front, VHOST_USER_RESET_DEVICE, NULL, 0);
+	front_sync(&front);
+	CHECK_HAS(why(), "has not agreed on features yet");
+	start_after_reset();
+	serves_one(2);
+	front_close(&front);
+}
+
+static void
+test_front_end_goes_while_it_resets(void)
+{
+	struct vhc_chain *chains[1];
+
+	open_and_take(chains, 1);
+	front_say(&front, VHOST_USER_RESET_DEVICE, NULL, 0);
+	front_ask_sync(&front);
+	CHECK(!front_is_answered(&front, 50));
+	front_disconnect(&front);
+	wait_listening();
+	give(chains[0]);
+	CHECK_EQ(front_collect(&front), 0);
+	front.base = driver_base(&front.driver);
+	front_connect(&front);
+	front_wait_usable(&front, true);
+	front_take(&front, chains, 1);
+	give(chains[0]);
+	CHECK_EQ(front_collect(&front), 1);
+	front_close(&front);
+}
+
+/* A driver that resets its device, and comes back with the ring as it was. */
+static void
+test_status_0_waits(void)
+{
+	struct vhc_chain *chains[3];
+
+	open_and_take(chains, 2);
+	front_set_status(&front, 0x0f);
+	front_set_status(&front, 0);
+	is_answered_after(chains);
+	CHECK_HAS(why(), "lacks DRIVER_OK");
+	front_set_status(&front, 0x0f);
+	front_sync(&front);
+	front_take(&front, chains, 1);
+	CHECK_EQ(front_number(chains[0]), 3);
+	give(chains[0]);
+	CHECK_EQ(front_collect(&front), 1);
+	serves_one(4);
+	front_close(&front);
+}
+
+/* Who never passed DRIVER_OK on does not mean the driver by it: the ring goes on. */
+static void
+test_status_of_who_passes_nothing_on(void)
+{
+	struct vhc_chain *chains[1];
+
+	open_and_take(chains, 1);
+	front_set_status(&front, 0x0b);
+	front_set_status(&front, 0);
+	front_sync(&front);
+	give(chains[0]);
+	CHECK_EQ(front_collect(&front), 1);
+	serves_one(2);
+	front_close(&front);
+}
+
+/* ---- vanishing ------------------------------------------------------------------------------ */
 
 /* The memory is still there; the ring is not touched any more, and does not start before. */
 static void
@@ -336,6 +474,11 @@ static const struct test tests[] = {
 	TEST(test_disabled_first),
 	TEST(test_enabled_again_at_once),
 	TEST(test_set_up_anew_waits),
+	TEST(test_reset_device_waits),
+	TEST(test_reset_device_with_nothing_out),
+	TEST(test_front_end_goes_while_it_resets),
+	TEST(test_status_0_waits),
+	TEST(test_status_of_who_passes_nothing_on),
 	TEST(test_front_end_goes),
 	TEST(test_front_end_goes_while_it_waits),
 	TEST(test_newcomer_takes_the_place_of_one_that_went),

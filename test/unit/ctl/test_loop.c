@@ -366,16 +366,16 @@ test_loop_is_shared_and_ends_with_its_last_user(void)
 	struct loop *second;
 	int nr_fds;
 
-	CHECK_EQ(vhc_loop_get(&second), 0);
+	CHECK_EQ(vhc_loop_get(0, &second), 0);
 	CHECK(second == loop);
 	vhc_loop_put(second);
 	vhc_loop_put(loop);
 	nr_fds = peer_nr_open_fds();
-	CHECK_EQ(vhc_loop_get(&loop), 0);
+	CHECK_EQ(vhc_loop_get(0, &loop), 0);
 	CHECK(peer_nr_open_fds() > nr_fds);
 	vhc_loop_put(loop);
 	CHECK_EQ(peer_nr_open_fds(), nr_fds);
-	CHECK_EQ(vhc_loop_get(&loop), 0);
+	CHECK_EQ(vhc_loop_get(0, &loop), 0);
 }
 
 static const struct test tests[] = {
@@ -396,7 +396,7 @@ main(void)
 {
 	int rc;
 
-	CHECK_EQ(vhc_loop_get(&loop), 0);
+	CHECK_EQ(vhc_loop_get(0, &loop), 0);
 	rc = RUN_TESTS(tests);
 	vhc_loop_put(loop);
 	return rc;
