@@ -266,6 +266,7 @@ queue_start(struct vhc_queue *q)
 	} else {
 		dev->cls->queue_start(q, dev->features);
 		apply_kicks(q);
+		vhc_ring_look_ahead(&q->ring);
 		open_gate(q);
 	}
 	/* After a reconnect the driver may wait for an interrupt that was lost: one too many is
@@ -390,6 +391,7 @@ go_on(struct vhc_queue *q)
 		q->dev->cls->lends->remap(q);
 	if (was_lost && !q->is_control)
 		apply_kicks(q);		/* the wish may have changed meanwhile */
+	vhc_ring_look_ahead(&q->ring);
 	open_gate(q);
 	if (has_news && q->is_control)
 		vhc_control_look(q);

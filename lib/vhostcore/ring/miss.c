@@ -10,8 +10,11 @@
 
 #include <string.h>
 
-#include "../base/fd.h"
 #include "../base/order.h"
+#include "setup.h"
+#include "verbs.h"
+
+#define LOOK_AHEAD 64	/* chains: enough for the next burst, and for the one after it */
 
 /* How much of [addr, addr + len) is there. */
 static uint32_t
@@ -96,6 +99,44 @@ vhc_ring_miss_recheck(struct ring *r)
 		return false;
 	st_relaxed(&miss->state, MISS_NONE);
 	return true;
+}
+
+/* The descriptor a chain begins with, `n` entries ahead; in a packed ring also one in its middle. */
+static bool
+peek(const struct ring *r, uint16_t n, struct virtq_desc *raw)
+{
+	uint16_t id;
+
+	if (r->kind == RING_PACKED) {
+		struct virtq_packed_desc packed =
+			guest_load_packed_desc(&r->g_packed[slot_after(r, r->avail, n).idx]);
+
+		*raw = (struct virtq_desc){ packed.addr, packed.len, packed.flags, packed.id };
+		return true;
+	}
+	id = guest_load16(&r->g_avail->ring[(uint16_t)(r->avail.idx + n) & (r->size - 1)]);
+	if (id >= r->size)
+		return false;
+	*raw = guest_load_desc(&r->g_desc[id]);
+	return true;
+}
+
+void
+vhc_ring_look_ahead(struct ring *r)
+{
+	uint16_t nr = r->miss.is_on ? vhc_ring_nr_available(r) : 0;
+	struct virtq_desc raw;
+
+	nr = nr < LOOK_AHEAD ? nr : LOOK_AHEAD;
+	for (uint16_t n = 0; n < nr && r->miss.state == MISS_NONE && peek(r, n, &raw); n++) {
+		uint16_t flags = le16_get(raw.flags);
+		bool writes = (flags & (VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT)) ==
+			      VIRTQ_DESC_F_WRITE;
+
+		if (range_is_sane(le64_get(raw.addr), le32_get(raw.len)))
+			vhc_ring_miss(r, RING_FAULT_NONE, le64_get(raw.addr),
+				      le32_get(raw.len), writes);
+	}
 }
 
 void

@@ -49,6 +49,12 @@ bool vhc_ring_gather(const struct ring *r, uint64_t addr, void *to, uint32_t len
 /* The tables have changed. True: what was missed is there, or nobody asks any more. */
 bool vhc_ring_miss_recheck(struct ring *r);
 
+/*
+ * Note the first buffer that lacks of those made available, before it is needed: who pushes has no
+ * use for one that must be waited for.
+ */
+void vhc_ring_look_ahead(struct ring *r);
+
 /* A part of a ring that does not run is missed: note it, unless it has been asked for. */
 void vhc_ring_miss_part(struct ring *r, uint64_t iova, bool writes);
 
