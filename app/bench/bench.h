@@ -117,7 +117,7 @@ struct bench_options {
 	unsigned int nr_rounds;
 	unsigned int nr_bursts;			/* in a round */
 	unsigned int millis;			/* of a stretch of --loop */
-	unsigned int iommu_kib;			/* of an entry of guests' IOMMUs; 0: they have none */
+	unsigned int iommu_kib;			/* of an IOMMU's entry; 0: there is none */
 	bool matrix;
 	bool hugepages;
 	const char *json;

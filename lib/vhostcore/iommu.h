@@ -22,7 +22,7 @@ struct device_iommu {
 	uint64_t miss_watch;
 	uint64_t miss_timer;	/* to ask again */
 	struct log_limit complaints;
-	struct log_limit failures;	/* accesses that were not permitted, told to the front-end */
+	struct log_limit failures;	/* accesses not permitted, told to the front-end */
 
 	/* since the device was made */
 	uint64_t nr_misses;

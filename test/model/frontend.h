@@ -29,8 +29,8 @@ struct frontend_conf {
 	int inflight_fd;	/* where a back-end notes requests in flight; lives on */
 	uint64_t inflight_len;	/* 0: nowhere */
 	/*
-	 * With ACCESS_PLATFORM: the IOMMU shows the memory in entries of so many bytes. The back-end
-	 * maps it twice, and each second entry is of the other mapping, so that none can be joined.
+	 * With ACCESS_PLATFORM: the IOMMU shows the memory in entries of so many bytes. It is
+	 * mapped twice, and each second entry is of the other mapping, so that none can be joined.
 	 */
 	uint64_t iommu_entry;
 };

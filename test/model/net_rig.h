@@ -82,7 +82,7 @@ int net_rig_main(char **argv, const struct test *tests, size_t nr);
 /* Will a rig of RIG_MODERN have packed rings? */
 bool net_rig_is_packed(void);
 
-/* Show the guest's whole memory to the device; or a page of it; or more, where none is scattered. */
+/* Show the guest's whole memory to the device; or a page, or more where none is scattered. */
 void net_rig_show_all(struct net_rig *rig);
 void net_rig_show(struct net_rig *rig, uint64_t at, uint64_t len);
 

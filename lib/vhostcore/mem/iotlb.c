@@ -233,7 +233,7 @@ vhc_iotlb_enter(struct iotlb *t, const struct map *memory, const struct iotlb_cl
 	}
 }
 
-/* The piece lies in one slot of the table and leads to the same place; or nothing of it is there. */
+/* The piece lies in one slot and leads to the same place; or nothing of it is there. */
 static bool
 agrees(const struct map *map, const struct map_slot *piece, bool is_wanted)
 {

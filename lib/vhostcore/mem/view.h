@@ -33,8 +33,9 @@ struct view {
 };
 
 /*
- * Show these pieces, in place of what was shown before. Does nothing if that is the same. 0; -EINVAL
- * they do not meet at pages of the kind the memory has; or another -errno. Then there is no view.
+ * Show these pieces, in place of what was shown before. Does nothing if that is the same. 0;
+ * -EINVAL they do not meet at pages of the kind the memory has; or another -errno. Then there is
+ * no view.
  */
 int vhc_view_map(struct view *view, const struct span *pieces, unsigned int nr) VHC_MUST_USE;
 

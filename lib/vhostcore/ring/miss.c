@@ -101,7 +101,7 @@ vhc_ring_miss_recheck(struct ring *r)
 	return true;
 }
 
-/* The descriptor a chain begins with, `n` entries ahead; in a packed ring also one in its middle. */
+/* The descriptor a chain begins with, `n` entries ahead; packed: also one in its middle. */
 static bool
 peek(const struct ring *r, uint16_t n, struct virtq_desc *raw)
 {

@@ -166,7 +166,7 @@ test_nothing_is_lost(void)
 
 /* ---- chains and tables ---------------------------------------------------------------------- */
 
-/* Every piece, and the table, in a page of its own: each is asked for, and then the packet comes. */
+/* Every piece, and the table, in a page of its own: each is asked for, then the packet comes. */
 static void
 test_pieces_and_tables(void)
 {
