@@ -124,6 +124,7 @@ make_initramfs() {
 	cp "$(command -v busybox)" "$outdir/root/bin/busybox"
 	ln -s busybox "$outdir/root/bin/sh"
 	compile stream
+	compile answers
 	compile channels
 	cp -r "$outdir/modules" "$here/guest/init" "$here/guest/functions" "$outdir/root"
 	chmod 755 "$outdir/root/init"

@@ -14,8 +14,8 @@ set -eu
 BUILD="gcc libc6-dev meson ninja-build pkg-config dpkg-dev python3 python3-pyelftools
 	libnuma-dev liburing-dev libdpdk-dev dpdk dpdk-dev"
 GUEST="qemu-system-x86 busybox-static cpio e2fsprogs"
-TEST="$GUEST user-mode-linux python3-pytest python3-pytest-xdist python3-matplotlib clang libclang-rt-dev openvswitch-switch openvswitch-switch-dpdk
-	iperf3 iproute2 systemd libvirt-clients libvirt-daemon-driver-qemu libxml2-utils"
+TEST="$GUEST ipxe-qemu ovmf user-mode-linux python3-pytest python3-pytest-xdist python3-matplotlib clang libclang-rt-dev
+	openvswitch-switch openvswitch-switch-dpdk iperf3 iproute2 systemd libvirt-clients libvirt-daemon-driver-qemu libxml2-utils"
 DEMO="$GUEST python3-rich socat"
 BENCH="python3-matplotlib"
 

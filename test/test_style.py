@@ -30,7 +30,7 @@ ROOMS = {
 FRONT_DOOR_FILES = {
     "base": {"vhostcore.h"},  # the log levels of the public interface
     "ring": {"vhostcore.h", "vhostcore_queue.h", "vhostcore_notify.h", "vhostcore_ring.h"},  # faults, what to watch
-    "ctl": {"device.h", "vhostcore_loop.h", "vhostcore_message.h"},
+    "ctl": {"device.h", "postcopy.h", "vhostcore_loop.h", "vhostcore_message.h"},
     "net": {"class.h", "dirty.h", "queue.h", "vhostcore_net.h"},
 }
 PUBLIC_HEADERS = {"vhostcore.h", "vhostcore_features.h", "vhostcore_loop.h", "vhostcore_memory.h",
@@ -41,7 +41,8 @@ PUBLIC_HEADERS = {"vhostcore.h", "vhostcore_features.h", "vhostcore_loop.h", "vh
 HOMES = {
     r"__atomic_|__sync_|\brte_(atomic|smp_|mb\b|wmb\b|rmb\b)": ["base/order.h"],
     r"\b(SYS_|__NR_)membarrier\b": ["base/gate.c"],
-    r"\b(mmap|munmap)\(": ["mem/dirty_log.c", "mem/file.c", "mem/guard.c", "mem/region.c"],
+    r"\b(mmap|munmap)\(": ["mem/dirty_log.c", "mem/file.c", "mem/guard.c", "mem/pages.c", "mem/region.c",
+                               "mem/view.c"],
     r"\b(recvmsg|sendmsg|accept4)\(|\bCMSG_": ["wire/sock.c"],
     r"\bg_\w+->": ["ring/", "mem/guest.h", "queue.c"],
     r"\bVHOST_USER_": ["spec/vhost_user.h", "wire/", "ctl/", "device.c", "device.h", "names.c",

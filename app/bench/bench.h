@@ -23,8 +23,9 @@
 #define BENCH_MAX_ROUNDS 1000
 #define BENCH_MAX_PORTS 14	/* pairs; a distribution's DPDK has room for 32 ports */
 #define BENCH_MAX_QUEUES 4
-#define BENCH_MAX_DEVICES 1024	/* of the library, without ports */
+#define BENCH_MAX_DEVICES 4096	/* of the library, without ports */
 #define BENCH_GUEST_LEN (UINT64_C(2) << 20)	/* memory of one's front-end */
+#define BENCH_MAX_REGIONS 509	/* what a device takes */
 #define BENCH_KINDS 3
 
 /* Whom a round is taken of; the floor is no driver, it is the least work that moves the bytes. */
@@ -118,6 +119,7 @@ struct bench_options {
 	unsigned int nr_bursts;			/* in a round */
 	unsigned int millis;			/* of a stretch of --loop */
 	unsigned int iommu_kib;			/* of an IOMMU's entry; 0: there is none */
+	unsigned int nr_regions;		/* of a guest of --devices */
 	bool matrix;
 	bool hugepages;
 	const char *json;
@@ -155,13 +157,15 @@ void bench_side_close(struct bench_side *side);
 int bench_packets_make(struct rte_mempool *pool, struct rte_mbuf **mbufs, uint32_t size);
 unsigned int bench_drain(uint16_t port, uint16_t queue);
 
-/* round.c, floor.c, loop.c: rounds */
+/* round.c, floor.c, loop.c, logged.c: rounds */
 int bench_round_single(const struct bench_side *side, const struct bench_shot *shot,
 		       struct bench_sample *sample);
 int bench_round_idle(const struct bench_side *side, const struct bench_shot *shot,
 		     struct bench_sample *sample);
 int bench_round_loop(const struct bench_side *side, const struct bench_shot *shot,
 		     struct bench_sample *sample);
+int bench_round_logged(const struct bench_side *side, const struct bench_shot *shot,
+		       struct bench_sample *sample);
 int bench_floor_open(void);
 void bench_floor_close(void);
 int bench_floor_round(const struct bench_shot *shot, struct bench_sample *sample);

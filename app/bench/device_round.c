@@ -24,6 +24,9 @@
 
 _Static_assert(LEAST_LAPS * BENCH_BURST == BENCH_RING_ENTRIES, "every buffer");
 
+/* First those to be sent, then those for what comes. */
+const struct bench_buffers bench_buffers = { 2 * BENCH_RING_ENTRIES, BUFFER_STEP };
+
 /* What one packet costs, by all bursts that were not interrupted. */
 struct tally {
 	uint64_t cycles;

@@ -35,6 +35,7 @@ static struct bench_devices library, floors;
 static uint64_t iommu_entry;	/* bytes; 0: guests have no IOMMU */
 static struct vhc_server *first;	/* starts what a process needs once; nobody connects */
 static char folder[48];
+static unsigned int nr_regions;		/* of each guest */
 
 /* ---- once ----------------------------------------------------------------------------------- */
 
@@ -83,6 +84,7 @@ server_create(const char *name, const char *path, struct vhc_server **server)
 int
 bench_library_start(const struct bench_options *o)
 {
+	nr_regions = o->nr_regions;
 	vhc_log_set_sink(print_complaint, NULL);
 	iommu_entry = (uint64_t)o->iommu_kib << 10;
 	if (allow_files(o->ports[o->nr_ports - 1]))
@@ -204,6 +206,10 @@ front_open(struct bench_devices *side, unsigned int nr, const struct bench_path 
 		.memory = side->memory + nr * BENCH_GUEST_LEN,
 		.memory_len = BENCH_GUEST_LEN,
 		.rings_at = nr % RINGS_PLACES * RINGS_STEP,
+		.nr_regions = nr_regions,
+		.nr_pieces = bench_buffers.nr,
+		.pieces_at = nr % RINGS_PLACES * RINGS_STEP + FRONTEND_RINGS_LEN,
+		.piece_len = bench_buffers.step,
 	};
 
 	frontend_init(&d->front, &conf);

@@ -50,6 +50,12 @@ struct bench_device {
 	uint32_t nr_offered;
 } __rte_cache_aligned;
 
+/* The buffers of a guest, one behind the other. */
+struct bench_buffers {
+	unsigned int nr;
+	uint64_t step;
+};
+
 struct bench_devices {
 	uint16_t (*pull)(struct bench_device *d, struct rte_mbuf **mbufs);
 	uint16_t (*push)(struct bench_device *d, struct rte_mbuf **mbufs);
@@ -62,6 +68,7 @@ struct bench_devices {
 };
 
 /* device_round.c */
+extern const struct bench_buffers bench_buffers;
 void bench_device_offer(struct bench_device *d, unsigned int nr);
 int bench_devices_touch(struct bench_devices *side);
 int bench_devices_take(struct bench_devices *side, const struct bench_shot *shot,

@@ -16,7 +16,7 @@
 
 #include <rte_common.h>
 
-enum { SINGLE, LOOP, IDLE, PORTS, DEVICES, MODES };
+enum { SINGLE, LOGGED, LOOP, IDLE, PORTS, DEVICES, MODES };
 
 #define LEAST_SIZE 64
 #define MOST_SIZE 1518
@@ -27,6 +27,11 @@ static const struct bench_mode modes[MODES] = {
 		.name = "single", .kinds = { CYCLES_MOVED },
 		.has_sizes = true, .has_floor = true, .nr_lcores = 1,
 		.round = bench_round_single,
+	},
+	[LOGGED] = {
+		.name = "logged", .kinds = { { "pull", "%" }, { "push", "%" }, { "idle", "%" } },
+		.has_sizes = true, .nr_lcores = 1,
+		.round = bench_round_logged,
 	},
 	[LOOP] = {
 		.name = "loop",
@@ -57,11 +62,13 @@ static const char usage[] =
 	"What is measured (one of them):\n"
 	"  --single       cycles a packet inside the back-end's burst of 32, one thread; floor is\n"
 	"                 the least work that moves the bytes, f/o its share of ours (default)\n"
+	"  --logged       the same while the guest is being moved, so that what is written to it\n"
+	"                 must be marked: percent of the cycles it takes without\n"
 	"  --loop         two lcores, millions of packets a second: in, out, there and back\n"
 	"  --idle         cycles of a poll that finds nothing\n"
 	"  --ports N      cycles a packet and an empty poll with 1, 2, 4 ... N ports (at most 14)\n"
 	"                 polled in turn\n"
-	"  --devices N    the same of 1, 2, 4 ... N devices of the library itself (at most 1024),\n"
+	"  --devices N    the same of 1, 2, 4 ... N devices of the library itself (at most 4096),\n"
 	"                 without ports or peer, each with a front-end on its socket; floor is as\n"
 	"                 many bare rings, heap, resident and attach what one device takes\n"
 	"  --iommu KIB    with --devices: guests have an IOMMU that shows their memory in entries\n"
@@ -72,6 +79,8 @@ static const char usage[] =
 	"  --paths A,B    some of the paths below (default: all; --devices: the mergeable two)\n"
 	"  --sizes A,B    bytes, 64 to 1518 (default 64,1518)\n"
 	"  --queues A,B   queue pairs of a port, 1 to 4 (default 1)\n"
+	"  --regions N    of --devices: each guest's memory is shared as N regions, 1 to 509, and\n"
+	"                 packets are spread over all of them (default 1)\n"
 	"  --drivers PEER,OURS\n"
 	"                 any drivers that take iface= and queues=, more arguments after a colon,\n"
 	"                 as net_vhostx:key=1:key=2 (default net_vhost,net_vhostx)\n"
@@ -92,6 +101,7 @@ static const char usage[] =
 
 static const struct option longs[] = {
 	{ "single", no_argument, NULL, 'S' },
+	{ "logged", no_argument, NULL, 'G' },
 	{ "loop", no_argument, NULL, 'L' },
 	{ "idle", no_argument, NULL, 'I' },
 	{ "ports", required_argument, NULL, 'P' },
@@ -101,6 +111,7 @@ static const struct option longs[] = {
 	{ "paths", required_argument, NULL, 'p' },
 	{ "sizes", required_argument, NULL, 's' },
 	{ "queues", required_argument, NULL, 'q' },
+	{ "regions", required_argument, NULL, 'R' },
 	{ "drivers", required_argument, NULL, 'd' },
 	{ "alone", required_argument, NULL, 'a' },
 	{ "rounds", required_argument, NULL, 'r' },
@@ -249,6 +260,10 @@ check_library(const struct bench_options *o)
 		fprintf(stderr, "--iommu: a power of two, and with --devices only\n");
 		return -1;
 	}
+	if (!o->mode->on_library && o->nr_regions) {
+		fprintf(stderr, "--regions: only with --devices; virtio-user chooses its own\n");
+		return -1;
+	}
 	if (!o->mode->on_library)
 		return 0;
 	if (o->nr_queues > 1 || o->queues[0] > 1) {
@@ -279,6 +294,8 @@ take_word(struct bench_options *o, int c)
 	switch (c) {
 	case 'S':
 		return choose_mode(o, SINGLE);
+	case 'G':
+		return choose_mode(o, LOGGED);
 	case 'L':
 		return choose_mode(o, LOOP);
 	case 'I':
@@ -298,6 +315,8 @@ take_word(struct bench_options *o, int c)
 		return numbers(optarg, LEAST_SIZE, MOST_SIZE, "--sizes", o->sizes, &o->nr_sizes);
 	case 'q':
 		return numbers(optarg, 1, BENCH_MAX_QUEUES, "--queues", o->queues, &o->nr_queues);
+	case 'R':
+		return number_of(optarg, 1, BENCH_MAX_REGIONS, "--regions", &o->nr_regions);
 	case 'd':
 		return two_drivers(optarg, o);
 	case 'a':

@@ -3,7 +3,7 @@
  * stream serve PORT SEED
  *     accept one TCP connection, compare what arrives with the seed's stream
  * stream send PEER PORT SEED BYTES SECONDS
- *     send the seed's stream until BYTES (0: no limit) or SECONDS are over
+ *     send the seed's stream until BYTES (0: no limit) or SECONDS are over, or SIGUSR1 comes
  *
  * The guest's TCP test. The stream is pseudo-random without a period, so a lost, swapped or
  * repeated piece shows. Both print what they saw as key=value words: bytes, sum (64-bit FNV-1a),
@@ -16,6 +16,7 @@
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,14 @@ struct stream {
 
 static uint64_t made[CHUNK / sizeof(uint64_t)];
 static unsigned char got[CHUNK];
+static volatile sig_atomic_t is_over;
+
+static void
+end(int number)
+{
+	(void)number;
+	is_over = 1;
+}
 
 static void
 make_chunk(struct stream *s)
@@ -100,9 +109,10 @@ accept_one(unsigned int port)
 static int
 run_send(struct stream *s, int sock, uint64_t bytes, time_t seconds)
 {
-	time_t end = time(NULL) + seconds;
+	time_t until = time(NULL) + seconds;
 
-	while (s->nr_bytes < bytes && time(NULL) < end) {
+	signal(SIGUSR1, end);
+	while (s->nr_bytes < bytes && time(NULL) < until && !is_over) {
 		uint64_t left = bytes - s->nr_bytes;
 		size_t len = left < CHUNK ? (size_t)left : CHUNK;
 

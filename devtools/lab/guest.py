@@ -125,6 +125,12 @@ class Reporter(Process):
     def _ask_to_end(self) -> None:
         self.kill()  # nothing in the guest is worth a shutdown
 
+    def shell(self, command: str, timeout: float = _BOOT_SECONDS) -> str:
+        """Run a command in the shell that the guest has when its steps are over; what it printed, echo included."""
+        seen = self.mark()
+        self.send(f"{command}; echo GUEST-''OVER")
+        return self.wait_for("GUEST-OVER", timeout, seen)
+
     # -- what the guest reports -------------------------------------------------------------
 
     def ready(self, timeout: float = _BOOT_SECONDS) -> str:
@@ -166,15 +172,18 @@ class QemuGuest(Reporter):
     share       of the memory: "on", "off" (a memfd that stays private), None (no memory-backend at all)
     console     path of a socket to attach to for a shell (the log goes on as without)
     kernel      further words of the kernel's command line
+    initramfs   which of the image's; None: it boots what its firmware finds
     """
 
     def __init__(self, name: str, devices: list[str], words: dict[str, object], *, folder: str | Path,
-                 initramfs: str, qemu: str = DISTRIBUTION, accel: str | None = None, processors: int = 1,
+                 initramfs: str | None, qemu: str = DISTRIBUTION, accel: str | None = None, processors: int = 1,
                  memory: int = 256, share: str | None = "on", console: str | Path | None = None,
                  kernel: tuple[str, ...] = (), lifetime: float = 300):
         self.accel = accel or accelerator()
         argv = [qemu, *_ALWAYS, "-machine", "q35", "-accel", self.accel, "-smp", processors, "-m", memory,
-                *_memory_args(memory, share), *_serial(console), *_boot_args(words, initramfs, kernel), *devices]
+                *_memory_args(memory, share), *_serial(console), *devices]
+        if initramfs:
+            argv += _boot_args(words, initramfs, kernel)
         if self.accel == "kvm":
             argv += ["-cpu", "host"]
         super().__init__(argv, Path(folder) / f"{name}.log", lifetime=lifetime, name=name)
@@ -196,19 +205,22 @@ class Guest(QemuGuest):
     more_nics further network devices: [(socket, props), ...]
     queues    queue pairs; the guest gets as many processors, since it uses one pair for each
     more      more of QEMU's arguments
+    has_kernel  False: it boots what its firmware finds, see firmware.py
     """
 
     def __init__(self, name: str, socket: str | Path, *, folder: str | Path, number: int = 1,
                  steps: tuple[str, ...] = ("idle",), options: dict[str, object] | None = None,
                  qemu: str = DISTRIBUTION, accel: str | None = None, server: bool = False,
                  queues: int = 1, props: dict[str, object] | None = None,
-                 more_nics: list[tuple[str | Path, dict[str, object]]] = (), more: list[str] = (), **keywords):
+                 more_nics: list[tuple[str | Path, dict[str, object]]] = (), more: list[str] = (),
+                 has_kernel: bool = True, **keywords):
         devices = list(more)
+        image = "initramfs-iperf" if "iperf" in steps else "initramfs"
         for nic, (path, its_props) in enumerate([(socket, props or {}), *more_nics]):
             devices += _nic_args(nic, number + nic, path, server, queues, always_props(qemu, accel) | its_props)
         super().__init__(name, devices, addresses(number, steps) | (options or {}), folder=folder,
-                         initramfs="initramfs-iperf" if "iperf" in steps else "initramfs",
-                         qemu=qemu, accel=accel, processors=queues, **keywords)
+                         initramfs=image if has_kernel else None, qemu=qemu, accel=accel, processors=queues,
+                         **keywords)
 
 
 def _memory_args(memory: int, share: str | None) -> list[str]:

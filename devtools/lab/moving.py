@@ -57,7 +57,7 @@ class MovingGuest:
     socket_of   the two sockets; the guest begins at the first
     keywords    guest.Guest's
 
-    What it reports is in the log of the QEMU it is in when it says so: result() looks there.
+    What it reports is in the log of the QEMU it is in when it says so: result() looks in all of them.
     """
 
     def __init__(self, folder: str | Path, socket_of: tuple[Path, Path], **keywords):
@@ -65,6 +65,7 @@ class MovingGuest:
         self._serial = 0
         self.at = 0
         self.here = self._start(self.at, [])
+        self._been = [self.here]
 
     def __enter__(self):
         return self
@@ -84,22 +85,60 @@ class MovingGuest:
     def monitor(self) -> contextlib.closing:
         return contextlib.closing(Monitor(self._path(self._serial, "qmp")))
 
-    def move(self, **parameters: object) -> dict[str, object]:
-        """To the other socket; what QEMU says of the move (downtime, total-time... in ms)."""
+    def move(self, postcopy: bool = False, **parameters: object) -> dict[str, object]:
+        """To the other socket; what QEMU says of the move (downtime, total-time... in ms).
+
+        postcopy    it runs there at once, and its memory comes after it
+        """
         channel = self._path(self._serial + 1, "in")
         with self.monitor() as source:
             there = self._start(1 - self.at, ["-incoming", f"unix:{channel}"])
             try:
                 source.do("migrate-set-parameters", **({"max-bandwidth": 1 << 30} | parameters))
                 self._wait_for_file(channel, there)
+                if postcopy:
+                    self._allow_postcopy(source)
                 source.do("migrate", uri=f"unix:{channel}")
+                if postcopy:
+                    self._begin_postcopy(source)
                 said = self._wait_moved(source)
             except BaseException:
                 there.stop()
                 raise
         self.here.stop()
         self.here, self.at = there, 1 - self.at
+        self._been.append(there)
         return said
+
+    def _allow_postcopy(self, source: Monitor) -> None:
+        """On both sides; `self.monitor()` is the one that was started last."""
+        with self.monitor() as destination:
+            for monitor in (source, destination):
+                monitor.do("migrate-set-capabilities",
+                           capabilities=[{"capability": "postcopy-ram", "state": True}])
+
+    @staticmethod
+    def _begin_postcopy(source: Monitor) -> None:
+        deadline = time.monotonic() + _QMP_SECONDS
+        while source.do("query-migrate").get("status") in (None, "setup") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        source.do("migrate-start-postcopy")
+
+    def _where_it_said(self, step: str) -> guest.Guest | None:
+        return next((place for place in self._been if f"GUEST-RESULT {step} " in place.output()), None)
+
+    def has_said(self, step: str) -> bool:
+        return self._where_it_said(step) is not None
+
+    def result(self, step: str, timeout: float) -> dict[str, str]:
+        """As guest.Reporter's, wherever the guest was when it said so."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            place = self._where_it_said(step)
+            if place:
+                return place.result(step)
+            time.sleep(0.1)
+        raise ProcessError(self.here.explain(f"said nothing of {step} within {timeout} s"))
 
     @staticmethod
     def _wait_for_file(path: Path, process) -> None:

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -94,6 +95,15 @@ class OvsDpdk:
     def kill_and_restart(self) -> None:
         """kill -9 of the switch; the next one finds bridge and ports in the database."""
         self.switch.kill()
+        self._start_again()
+
+    def end_and_restart(self) -> None:
+        """The same in good order, as systemd does it."""
+        self.switch.signal(signal.SIGTERM)
+        self.switch.stop()
+        self._start_again()
+
+    def _start_again(self) -> None:
         self._processes.remove(self.switch)
         shutil.rmtree(paths.dpdk_runtime_dir(self.prefix), ignore_errors=True)
         self._start_switch()

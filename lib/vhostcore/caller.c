@@ -14,19 +14,17 @@
  * Locks are taken in this order: the loop's, life_lock, caller.lock. The thread itself takes only
  * the last, so that whoever has the others may wait for it.
  */
-#define _GNU_SOURCE 1	/* pthread_setname_np() */
-
 #include "caller.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/thread.h"
 #include "ring/verbs.h"
 
 #define NS_PER_US	UINT64_C(1000)
@@ -168,26 +166,19 @@ run(void *arg)
 
 /* ---- its life ------------------------------------------------------------------------------- */
 
-/* Signals are for the application's threads. */
 static int
 start_thread(void)
 {
-	sigset_t all, before;
 	int rc;
 
 	caller.wake_fd = eventfd(0, EFD_CLOEXEC);
 	if (caller.wake_fd < 0)
 		return -errno;
 	caller.is_ending = false;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&caller.thread, NULL, run, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc == 0)
-		pthread_setname_np(caller.thread, "vhostcore-call");
-	else
+	rc = vhc_thread_start(&caller.thread, "vhostcore-call", run, NULL);
+	if (rc)
 		fd_close(&caller.wake_fd);
-	return -rc;
+	return rc;
 }
 
 static void
@@ -201,17 +192,6 @@ end_thread(void)
 	fd_close(&caller.wake_fd);
 }
 
-/* Where the queue hangs in the list, or the end of it. */
-static struct vhc_queue **
-link_of(const struct vhc_queue *q)
-{
-	struct vhc_queue **link = &caller.first;
-
-	while (*link && *link != q)
-		link = &(*link)->duty.next;
-	return link;
-}
-
 /* Needs life_lock; a queue already listed only changes its interval. */
 static int
 list(struct vhc_queue *q, uint64_t interval)
@@ -222,8 +202,11 @@ list(struct vhc_queue *q, uint64_t interval)
 		return rc;
 	pthread_mutex_lock(&caller.lock);
 	q->duty.interval = interval;
-	if (!*link_of(q)) {
+	if (!q->duty.link) {
 		q->duty.next = caller.first;
+		q->duty.link = &caller.first;
+		if (caller.first)
+			caller.first->duty.link = &q->duty.next;
 		caller.first = q;
 	}
 	pthread_mutex_unlock(&caller.lock);
@@ -234,12 +217,13 @@ list(struct vhc_queue *q, uint64_t interval)
 static void
 unlist(struct vhc_queue *q)
 {
-	struct vhc_queue **link;
-
 	pthread_mutex_lock(&caller.lock);
-	link = link_of(q);
-	if (*link)
-		*link = q->duty.next;
+	if (q->duty.link) {
+		*q->duty.link = q->duty.next;
+		if (q->duty.next)
+			q->duty.next->duty.link = q->duty.link;
+		q->duty.link = NULL;
+	}
 	pthread_mutex_unlock(&caller.lock);
 	q->duty.interval = 0;
 	vhc_caller_flush(q);

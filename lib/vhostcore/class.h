@@ -49,6 +49,8 @@ struct vhc_class_lends {
 	void (*fini)(struct vhc_queue *q);
 };
 
+#define CLASS_STATE_MAX 4096
+
 struct vhc_class {
 	const char *name;
 	size_t queue_len; /* of the class's queue struct, which begins with struct vhc_queue */
@@ -75,8 +77,9 @@ struct vhc_class {
 	void (*queue_start)(struct vhc_queue *q, uint64_t features);
 
 	/*
-	 * What is written is logged from now on, or no longer (dirty_log_is_on()): choose q->burst
-	 * anew. The gate is closed. Not there: bursts ask each time.
+	 * What is written is logged elsewhere from now on, or at all, or no longer
+	 * (vhc_queue_log()): choose q->burst anew. The gate is closed, or the poller itself is
+	 * inside. Not there: bursts ask, and change over to a new memory table with it closed.
 	 */
 	void (*queue_relog)(struct vhc_queue *q);
 
@@ -99,6 +102,14 @@ struct vhc_class {
 
 	/* After the commands so far: may the poller of this data ring go in? */
 	bool (*ring_in_use)(const void *state, uint16_t index);
+
+	/*
+	 * `state` as bytes for another back-end, at most CLASS_STATE_MAX, their number; and back:
+	 * NULL, or a sentence on what is wrong with bytes that anybody may have made.
+	 */
+	uint32_t (*state_save)(const void *state, uint8_t *bytes);
+	const char *(*state_load)(void *state, uint16_t nr_rings, const uint8_t *bytes,
+				  uint32_t len);
 
 	/* Not there: nothing outlives a burst. */
 	const struct vhc_class_lends *lends;

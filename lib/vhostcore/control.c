@@ -56,7 +56,7 @@ write_answer(struct vhc_queue *q, struct chain_pos to, uint8_t ack)
 	if (!at.len)
 		return 0;
 	*at.ptr = ack;
-	vhc_queue_log_host(q, at.ptr, sizeof(ack));
+	vhc_device_log_host(q->dev, q->ring.memory, at.ptr, sizeof(ack));
 	return sizeof(ack);
 }
 
@@ -108,7 +108,7 @@ want_kicks(struct vhc_queue *q)
 {
 	bool has_work = ring_kicks(&q->ring, true);
 
-	vhc_queue_log_event(q);
+	vhc_queue_log_event(q, true);
 	return has_work;
 }
 

@@ -16,12 +16,17 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/order.h"
 #include "ctl/session.h"
 #include "lost.h"
+#include "near.h"
+#include "postcopy.h"
+#include "remap.h"
 #include "server.h"
 #include "vhostcore_features.h"
 
 #define DEVICE_SETTLE_MS 3000
+#define DEVICE_POLLERS_MS 10000	/* until we look again who polls */
 
 /* A message names a ring with eight bits. */
 static bool
@@ -102,10 +107,14 @@ vhc_device_create(const struct vhc_server_opts *opts, struct vhc_server *server,
 	dev->protocol_offered = DEVICE_PROTOCOL_FEATURES;
 	if (dev->offerable & BIT64(VHOST_F_LOG_ALL_BIT))
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_LOG_SHMFD_BIT);
+	if ((dev->cls->state_save || (dev->ops.state_save && dev->ops.state_load)) && !opts->vdpa)
+		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_DEVICE_STATE_BIT);
 	if (dev->ops.config_get)
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_CONFIG_BIT);
 	dev->nr_vital_rings = opts->nr_vital_rings ? opts->nr_vital_rings :
 						     dev->cls->nr_vital_rings;
+	if (opts->postcopy)
+		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_PAGEFAULT_BIT);
 	if (!opts->cls || opts->inflight)
 		dev->protocol_offered |= BIT64(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD_BIT);
 	dev->raw_rings = opts->raw_rings;
@@ -151,6 +160,7 @@ vhc_device_attach(struct vhc_device *dev, int sock, pid_t peer)
 		return rc;
 	dev->peer = peer;
 	dev->last_refusal[0] = '\0';
+	dev->is_far_told = false;
 	vhc_device_explain(dev);
 	if (dev->ops.connected)
 		dev->ops.connected(dev, true, dev->ops_arg);
@@ -184,6 +194,8 @@ tell_queues(struct vhc_device *dev)
 	}
 }
 
+static void look_later(struct vhc_device *dev, uint64_t ms);
+
 static void
 on_settled(void *arg)
 {
@@ -191,6 +203,15 @@ on_settled(void *arg)
 
 	dev->settle_timer = 0;
 	vhc_device_explain(dev);
+	if (vhc_near_judge_pollers(dev))
+		look_later(dev, DEVICE_POLLERS_MS);
+}
+
+static void
+look_later(struct vhc_device *dev, uint64_t ms)
+{
+	if (vhc_loop_timer(dev->loop, ms, on_settled, dev, &dev->settle_timer))
+		log_err(dev->name, "out of memory: cannot watch over the guest's start");
 }
 
 /* Give the guest time to bring its interface up before we wonder why it does not. */
@@ -198,9 +219,8 @@ static void
 watch_settling(struct vhc_device *dev)
 {
 	vhc_loop_cancel(dev->loop, &dev->settle_timer);
-	if (dev->running &&
-	    vhc_loop_timer(dev->loop, DEVICE_SETTLE_MS, on_settled, dev, &dev->settle_timer))
-		log_err(dev->name, "out of memory: cannot watch over the guest's start");
+	if (dev->running)
+		look_later(dev, DEVICE_SETTLE_MS);
 }
 
 /* Every ring it needs runs, and there is one at least. */
@@ -283,13 +303,27 @@ vhc_device_forget_commands(struct vhc_device *dev)
 	memset(dev->state, 0, dev->cls->state_len);
 }
 
+static const char *
+dropped_as_late(struct vhc_device *dev)
+{
+	const char *reason = "in postcopy, the front-end did not bring a page of the guest's memory"
+			     " within 5 s, and the control thread, which needed it, serves other"
+			     " ports, too";
+
+	log_warn(dev->name, "dropped: %s", reason);
+	return reason;
+}
+
 void
 vhc_device_detach(struct vhc_device *dev, const char *reason)
 {
 	if (!dev->session)
 		return;
+	if (ld_relaxed(&dev->postcopy.is_late))
+		reason = dropped_as_late(dev);
 	/* The reason may live in the session. */
 	vhc_device_refused(dev, reason ? reason : "");
+	vhc_postcopy_abandon(dev);
 	vhc_session_destroy(dev->session);
 	dev->session = NULL;
 	vhc_device_reset(dev);
@@ -408,6 +442,8 @@ vhc_device_set_map(struct vhc_device *dev, struct map *map)
 	if (dev->iommu.iotlb) {
 		vhc_device_close_queues(dev);
 		vhc_iotlb_keep(dev->iommu.iotlb, map);
+	} else if (!dev->raw_rings) {
+		vhc_pollers_change_over(dev);
 	}
 	for (uint16_t i = 0; i < dev->nr_rings; i++)
 		if (dev->raw_rings)

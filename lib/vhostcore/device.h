@@ -16,9 +16,9 @@
 
 #include "class.h"
 #include "ctl/loop.h"
+#include "device_parts.h"
 #include "iommu.h"
 #include "mem/dirty_log.h"
-#include "mem/file.h"
 #include "spec/vhost_user.h"
 #include "vhostcore_features.h"
 
@@ -28,13 +28,6 @@ struct channel;
 struct session;
 struct vdpa_binding;
 
-/* Where requests are noted while they are worked on: a piece of a file for each queue. */
-struct device_inflight {
-	struct file_view view;		/* nothing: they are not */
-	uint16_t num_queues;
-	uint16_t queue_size;
-};
-
 struct vhc_device {
 	/* fixed */
 	char name[64];
@@ -43,7 +36,7 @@ struct vhc_device {
 	const struct vhc_class *cls;
 	struct vhc_server *server;
 	struct loop *loop;
-	struct vhc_device *next_watched; /* lost.c */
+	struct vhc_device *next_watched, **link_watched; /* lost.c; no link: not watched */
 	struct vhc_device_ops ops;
 	struct vdpa_binding *vdpa;	/* hardware that serves rings; NULL: none */
 	void *ops_arg;
@@ -66,6 +59,7 @@ struct vhc_device {
 	uint64_t protocol_features;	/* agreed on */
 	void *state;			/* what the class keeps of the driver */
 	struct map *map;		/* NULL: no memory shared yet */
+	struct device_postcopy postcopy;
 	struct device_inflight inflight;
 	struct dirty_log dirty;		/* bitmap of its own, marked by any thread */
 	struct device_iommu iommu;
@@ -79,6 +73,7 @@ struct vhc_device {
 	int done_fd;			/* pollers tell that what they had is back; -1: none do */
 	uint64_t done_watch;
 	uint64_t settle_timer;		/* runs for a while after `running` became true */
+	bool is_far_told;		/* that its queues are polled on another NUMA node */
 	enum vhc_stage stage;
 	char why[VHC_WHY_LEN];
 	char last_refusal[VHC_WHY_LEN];	/* what the front-end last got wrong, or "" */
@@ -171,6 +166,9 @@ void vhc_queue_destroy(struct vhc_queue *q);
 /* Run if everything is there, else do not. True if that changed. */
 bool vhc_queue_update(struct vhc_queue *q);
 
+/* Of a packed ring that starts: is it where the front-end says? If not, go on where it is. */
+void vhc_queue_find_place(struct vhc_queue *q);
+
 /* Chains that the application has, of a ring that runs or ran. */
 uint32_t vhc_queue_nr_held(const struct vhc_queue *q);
 
@@ -230,6 +228,10 @@ void vhc_vdpa_unbind(struct vdpa_binding *binding);
 
 /* Log if that was agreed on and there is somewhere to; every thread knows when this returns. */
 void vhc_device_update_log(struct vhc_device *dev);
+
+/* As vhc_dirty_log_map(), and no mark is being made in the old bitmap when this returns. */
+int vhc_device_set_log(struct vhc_device *dev, int fd, uint64_t size, uint64_t offset,
+		       char *reason) VHC_MUST_USE;
 void vhc_queue_update_log(struct vhc_queue *q);
 
 /* A ring whose used part is to be logged must not run before there is a log. */
@@ -237,12 +239,12 @@ bool vhc_queue_awaits_log(const struct vhc_queue *q);
 
 /*
  * Mark what was written, as vhc_device_log_write() does: [host, host + len), which lies in one
- * region of `map`; bytes of the used part (packed: descriptors); the index that says when to kick
- * (packed: the event structure). Any thread, which has `map` or the queue in hand.
+ * region of `map`; bytes of the used part (packed: descriptors); where we said whether to kick, or
+ * when. Any thread, which has `map` or the queue in hand.
  */
 void vhc_device_log_host(struct vhc_device *dev, const struct map *map, const void *host,
 			 uint64_t len);
 void vhc_queue_log_used(struct vhc_queue *q, uint64_t offset, uint64_t len);
-void vhc_queue_log_event(struct vhc_queue *q);
+void vhc_queue_log_event(struct vhc_queue *q, bool on);
 
 #endif

@@ -26,6 +26,8 @@ is_logging(const struct vhc_device *dev)
 static void
 relog_queues(struct vhc_device *dev)
 {
+	if (!dev->cls->queue_relog)
+		return;
 	for (uint16_t i = 0; i < dev->nr_rings; i++) {
 		struct vhc_queue *q = dev->queues[i];
 
@@ -39,11 +41,24 @@ relog_queues(struct vhc_device *dev)
 void
 vhc_device_update_log(struct vhc_device *dev)
 {
-	bool was_on = dirty_log_is_on(&dev->dirty);
+	const struct dirty_map *was = dev->dirty.active;
 
 	vhc_dirty_log_set(&dev->dirty, is_logging(dev));
-	if (dev->cls->queue_relog && dirty_log_is_on(&dev->dirty) != was_on)
+	if (dev->dirty.active != was)
 		relog_queues(dev);
+}
+
+int
+vhc_device_set_log(struct vhc_device *dev, int fd, uint64_t size, uint64_t offset, char *reason)
+{
+	int rc = vhc_dirty_log_map(&dev->dirty, fd, size, offset, reason);
+
+	if (rc)
+		return rc;
+	if (dev->dirty.active)
+		relog_queues(dev);
+	vhc_dirty_log_drop_old(&dev->dirty);
+	return 0;
 }
 
 /* claim.log_guest is where a split ring's used part is; a packed one's event structure. */
@@ -60,11 +75,15 @@ used_at(const struct vhc_queue *q, bool packed)
 	return at.v;
 }
 
+/* A split ring has a flag for it, or an index. */
 static uint64_t
 event_at(const struct vhc_queue *q, bool packed)
 {
-	return packed ? q->claim.log_guest :
-			q->claim.log_guest + offsetof(struct virtq_used, ring[q->claim.size]);
+	if (packed)
+		return q->claim.log_guest;
+	if (!(q->dev->features & BIT64(VIRTIO_F_EVENT_IDX_BIT)))
+		return q->claim.log_guest + offsetof(struct virtq_used, flags);
+	return q->claim.log_guest + offsetof(struct virtq_used, ring[q->claim.size]);
 }
 
 void
@@ -115,22 +134,18 @@ vhc_device_log_host(struct vhc_device *dev, const struct map *map, const void *h
 	dirty_log_release(log);
 }
 
-VHC_API bool
-vhc_queue_is_logging(const struct vhc_queue *q)
+VHC_API struct dirty_map *
+vhc_queue_log(const struct vhc_queue *q)
 {
-	return dirty_log_is_on(&q->dev->dirty);
+	return ld_acquire(&q->dev->dirty.active);
 }
 
 /* Guest memory by the address that the driver has for it: with an IOMMU, piece by piece. */
 static void
-mark(const struct vhc_queue *q, struct dirty_map *log, uint64_t at, uint64_t len)
+touch_pieces(const struct vhc_queue *q, struct dirty_map *log, uint64_t at, uint64_t len)
 {
 	struct map_hint hint = { 0 };
 
-	if (!q->ring.miss.is_on) {
-		vhc_dirty_log_mark(log, (gpa){ at }, len);
-		return;
-	}
 	while (len) {
 		struct span span = map_span(q->ring.writable, &hint, (gpa){ at }, len);
 		gpa guest;
@@ -138,44 +153,34 @@ mark(const struct vhc_queue *q, struct dirty_map *log, uint64_t at, uint64_t len
 		if (!span.len)
 			return;		/* nothing was written there */
 		if (vhc_map_host_to_guest(q->ring.memory, span.ptr, &guest))
-			vhc_dirty_log_mark(log, guest, span.len);
+			dirty_log_touch(log, guest, span.len);
 		at += span.len;
 		len -= span.len;
 	}
 }
 
-/* Once for all of them: to hold the log costs more than a mark. */
-VHC_API void
-vhc_queue_log_run(struct vhc_queue *q, const uint64_t *guest, const uint16_t *len, uint32_t more,
-		  uint16_t nr)
-{
-	struct dirty_map *log = dirty_log_hold(&q->dev->dirty);
-
-	if (!log)
-		return;
-	for (uint16_t i = 0; i < nr; i++)
-		mark(q, log, guest[i], more + len[i]);
-	dirty_log_release(log);
-}
-
-VHC_API void
-vhc_queue_log_host(struct vhc_queue *q, const void *host, uint64_t len)
-{
-	vhc_device_log_host(q->dev, q->ring.memory, host, len);
-}
-
 /* [E] Where to is read after the stores, like whether at all. */
+static void
+touch_at(const struct vhc_queue *q, struct dirty_map *log, const uint64_t *at, uint64_t offset,
+	 uint64_t len)
+{
+	uint64_t start = ld_relaxed(at);
+
+	if (start == QUEUE_NOT_LOGGED || offset > UINT64_MAX - start || !len)
+		return;
+	if (vhc_unlikely(q->ring.miss.is_on))
+		touch_pieces(q, log, start + offset, len);
+	else
+		dirty_log_touch(log, (gpa){ start + offset }, len);
+}
+
 static void
 log_at(struct vhc_queue *q, const uint64_t *at, uint64_t offset, uint64_t len)
 {
-	struct dirty_map *log = dirty_log_hold(&q->dev->dirty);
-	uint64_t start;
+	struct dirty_map *log = dirty_log_hold(&q->dev->dirty);	/* ... a full fence, too [B] */
 
 	if (!log)
 		return;
-	start = ld_relaxed(at);
-	if (start != QUEUE_NOT_LOGGED && offset <= UINT64_MAX - start)
-		mark(q, log, start + offset, len);
 	dirty_log_release(log);
 }
 
@@ -187,33 +192,45 @@ vhc_queue_log_used(struct vhc_queue *q, uint64_t offset, uint64_t len)
 
 /* Entries [first, end) of the used part. */
 static void
-log_slots(struct vhc_queue *q, uint32_t first, uint32_t end)
+touch_slots(struct vhc_queue *q, struct dirty_map *log, uint32_t first, uint32_t end)
 {
-	if (q->ring.kind == RING_PACKED)
-		vhc_queue_log_used(q, first * sizeof(struct virtq_packed_desc),
-				   (end - first) * sizeof(struct virtq_packed_desc));
-	else
-		vhc_queue_log_used(q, offsetof(struct virtq_used, ring[first]),
-				   (end - first) * sizeof(struct virtq_used_elem));
+	bool packed = q->ring.kind == RING_PACKED;
+	uint32_t len = packed ? sizeof(struct virtq_packed_desc) : sizeof(struct virtq_used_elem);
+	uint32_t start = packed ? 0 : offsetof(struct virtq_used, ring);
+
+	touch_at(q, log, &q->log_used_at, start + first * len, (end - first) * len);
 }
 
 VHC_API void
-vhc_queue_log_entries(struct vhc_queue *q, uint16_t from, uint16_t nr)
+vhc_queue_touch_entries(struct vhc_queue *q, struct dirty_map *log, uint16_t from, uint16_t nr)
 {
 	uint32_t size = q->ring.size, first = from % size, end = first + nr;
 
-	log_slots(q, first, end < size ? end : size);
+	touch_slots(q, log, first, end < size ? end : size);
 	if (end > size)
-		log_slots(q, 0, end - size);
+		touch_slots(q, log, 0, end - size);
 	if (q->ring.kind == RING_SPLIT)
-		vhc_queue_log_used(q, offsetof(struct virtq_used, idx), sizeof(le16));
+		touch_at(q, log, &q->log_used_at, offsetof(struct virtq_used, idx), sizeof(le16));
 }
 
 void
-vhc_queue_log_event(struct vhc_queue *q)
+vhc_queue_log_entries(struct vhc_queue *q, uint16_t from, uint16_t nr)
 {
-	log_at(q, &q->log_event_at, 0,
-	       q->ring.kind == RING_PACKED ? sizeof(struct virtq_event) : sizeof(le16));
+	struct dirty_map *log = dirty_log_hold(&q->dev->dirty);
+
+	if (!log)
+		return;
+	vhc_queue_touch_entries(q, log, from, nr);
+	dirty_log_release(log);
+}
+
+/* A split ring with EVENT_IDX refuses kicks by writing nothing. */
+void
+vhc_queue_log_event(struct vhc_queue *q, bool on)
+{
+	if (on || !q->ring.event_idx || q->ring.kind == RING_PACKED)
+		log_at(q, &q->log_event_at, 0, q->ring.kind == RING_PACKED ?
+		       sizeof(struct virtq_event) : sizeof(le16));
 }
 
 VHC_API void

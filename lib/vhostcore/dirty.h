@@ -12,19 +12,20 @@
 #ifndef VHC_DIRTY_H
 #define VHC_DIRTY_H
 
+#include "mem/dirty_log.h"
 #include "queue.h"
 
-/* Is anything logged? What it says holds until the class's queue_relog(). */
-bool vhc_queue_is_logging(const struct vhc_queue *q);
+/* The device's bitmap, NULL: nothing is logged. It holds until the class's queue_relog(). */
+struct dirty_map *vhc_queue_log(const struct vhc_queue *q);
 
-/* `nr` pieces of guest memory, each `more` bytes longer than its `len` says. */
-void vhc_queue_log_run(struct vhc_queue *q, const uint64_t *guest, const uint16_t *len,
-		       uint32_t more, uint16_t nr);
+/*
+ * The used entries (packed: slots) that were published from index `from` on, and the index. There
+ * must be a full fence between those and this, as ring_publish() is one [B].
+ */
+void vhc_queue_touch_entries(struct vhc_queue *q, struct dirty_map *log, uint16_t from,
+			     uint16_t nr);
 
-/* Bytes of guest memory, by where they are here. */
-void vhc_queue_log_host(struct vhc_queue *q, const void *host, uint64_t len);
-
-/* The used entries (packed: slots) that were published from index `from` on, and the index. */
+/* The same for who does not know whether anything is logged, and needs no fence. */
 void vhc_queue_log_entries(struct vhc_queue *q, uint16_t from, uint16_t nr);
 
 #endif

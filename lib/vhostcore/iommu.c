@@ -39,7 +39,7 @@ ask(struct vhc_queue *q)
 {
 	struct ring_miss *miss = &q->ring.miss;
 
-	if (ld_acquire(&miss->state) != MISS_NOTED)	/* [M] */
+	if (ld_acquire(&miss->state) != MISS_NOTED)	/* [I] */
 		return;
 	if (!q->running && !vhc_queue_is_wanted(q)) {
 		miss->state = MISS_NONE;
@@ -132,7 +132,7 @@ give_up(struct vhc_queue *q, bool is_denied)
 			 is_denied ? "may be reached, but not so" : "is not translated");
 	if (is_denied && vhc_log_allows(&iommu->failures, q->dev->name))
 		vhc_channel_tell_access_fail(q->dev, miss->iova, miss->writes);
-	st_release(&miss->state, MISS_REFUSED);	/* [M] */
+	st_release(&miss->state, MISS_REFUSED);	/* [I] */
 	wake(q);
 }
 

@@ -172,6 +172,9 @@ vhc_losses_watch(struct vhc_device *dev)
 	if (!post)
 		return -ENOMEM;
 	dev->next_watched = post->devices;
+	dev->link_watched = &post->devices;
+	if (post->devices)
+		post->devices->link_watched = &dev->next_watched;
 	post->devices = dev;
 	return 0;
 }
@@ -180,13 +183,13 @@ void
 vhc_losses_unwatch(struct vhc_device *dev)
 {
 	struct post *post = find_post(dev->loop);
-	struct vhc_device **link = post ? &post->devices : NULL;
 
-	while (link && *link && *link != dev)
-		link = &(*link)->next_watched;
-	if (!link || !*link)
+	if (!dev->link_watched)
 		return;
-	*link = dev->next_watched;
+	*dev->link_watched = dev->next_watched;
+	if (dev->next_watched)
+		dev->next_watched->link_watched = dev->link_watched;
+	dev->link_watched = NULL;
 	if (!post->devices)
 		end_post(post);
 }

@@ -8,11 +8,10 @@
  */
 #include "vhostcore_memory.h"
 
-#include <numaif.h>
-
 #include "device.h"
 #include "mem/find.h"
 #include "mem/guard.h"
+#include "mem/node.h"
 
 VHC_API unsigned int
 vhc_device_memory(struct vhc_device *dev, struct vhc_memory_region *regions, unsigned int max)
@@ -68,9 +67,8 @@ vhc_device_numa_node(struct vhc_device *dev)
 
 	vhc_loop_lock(dev->loop);
 	at = representative(dev);
-	if (at && get_mempolicy(&node, NULL, 0, (void *)(uintptr_t)at,
-				MPOL_F_NODE | MPOL_F_ADDR) != 0)
-		node = -1;
+	if (at)
+		node = vhc_machine->of_memory(at);
 	vhc_loop_unlock(dev->loop);
 	return node;
 }

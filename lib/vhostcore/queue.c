@@ -22,6 +22,9 @@
 #include "control.h"
 #include "ctl/relay.h"
 #include "device.h"
+#include "mem/node.h"
+#include "near.h"
+#include "remap.h"
 #include "ring/inflight.h"
 #include "ring/raw.h"
 #include "ring/verbs.h"
@@ -29,12 +32,10 @@
 int
 vhc_queue_create(struct vhc_device *dev, uint16_t index, struct vhc_queue **out)
 {
-	size_t len = (dev->cls->queue_len + VHC_CACHE_LINE - 1) & ~(size_t)(VHC_CACHE_LINE - 1);
-	struct vhc_queue *q = aligned_alloc(VHC_CACHE_LINE, len);
+	struct vhc_queue *q = vhc_node_alloc(dev->cls->queue_len);
 
 	if (!q)
 		return -ENOMEM;
-	memset(q, 0, len);
 	vhc_gate_init(&q->gate);
 	q->dev = dev;
 	q->index = index;
@@ -43,6 +44,8 @@ vhc_queue_create(struct vhc_device *dev, uint16_t index, struct vhc_queue **out)
 	q->ring.call_fd = q->ring.err_fd = -1;
 	q->ring.faults = &q->faults;
 	q->faults.last = RING_FAULT_NONE;
+	q->poll_cpu = QUEUE_CPU_UNASKED;
+	q->memory_node = -1;
 	dev->cls->queue_init(q);
 	*out = q;
 	return 0;
@@ -63,7 +66,7 @@ vhc_queue_destroy(struct vhc_queue *q)
 	vhc_queue_close_fds(q);
 	fd_close(&q->poll_fd);
 	fd_close(&q->wake_fd);
-	free(q);
+	vhc_node_free(q, q->dev->cls->queue_len);
 }
 
 /* ---- the gate and its holders --------------------------------------------------------------- */
@@ -140,7 +143,7 @@ apply_kicks(struct vhc_queue *q)
 	forget_kicks(q);
 	has_work = (q->ring.is_raw ? vhc_raw_kicks : ring_kicks)(&q->ring, q->wants_kicks);
 	if (!q->ring.is_raw)
-		vhc_queue_log_event(q);
+		vhc_queue_log_event(q, q->wants_kicks);
 	if (!has_work)
 		return false;
 	vhc_queue_wake(q);
@@ -231,6 +234,17 @@ start_tracking(struct vhc_queue *q)
 }
 
 static bool
+set_up_ring(struct vhc_queue *q)
+{
+	if (vhc_ring_translate(&q->ring, &q->claim, q->dev->map, q->obstacle))
+		return false;
+	q->obstacle[0] = '\0';
+	q->ring.miss.state = MISS_NONE;
+	vhc_ring_start(&q->ring, q->base);
+	return start_tracking(q);
+}
+
+static bool
 queue_start(struct vhc_queue *q)
 {
 	struct vhc_device *dev = q->dev;
@@ -246,19 +260,16 @@ queue_start(struct vhc_queue *q)
 	q->is_control = vhc_device_control_ring(dev) == q->index;
 	if (!base_fits(q))
 		return false;
-	if (vhc_ring_translate(&q->ring, &q->claim, dev->map, q->obstacle)) {
+	if (!set_up_ring(q)) {
 		vhc_ring_forget_views(&q->ring);
 		return false;
 	}
-	q->obstacle[0] = '\0';
-	q->ring.miss.state = MISS_NONE;
-	vhc_ring_start(&q->ring, q->base);
-	if (!start_tracking(q))
-		return false;
+	vhc_queue_find_place(q);
 	if ((uint16_t)vhc_ring_base(&q->ring) != (uint16_t)q->base)
 		log_info(dev->name,
 			 "ring %u: the front-end said to go on at 0x%x, the ring itself says 0x%x",
 			 q->index, q->base, vhc_ring_base(&q->ring));
+	vhc_near_follow(q);
 	q->running = true;
 	q->base_is_said = false;
 	if (q->is_control) {
@@ -338,15 +349,6 @@ vhc_queue_wind_down(struct vhc_queue *q)
 /* ---- running, continued --------------------------------------------------------------------- */
 
 bool
-vhc_queue_is_untouched(const struct vhc_queue *q)
-{
-	const struct ring *r = &q->ring;
-
-	return q->running && !q->is_untranslated && r->avail.idx == 0 &&
-	       r->avail.wrap == (r->kind == RING_PACKED) && vhc_ring_nr_available(r) == 0;
-}
-
-bool
 vhc_queue_is_wanted(const struct vhc_queue *q)
 {
 	return vhc_queue_is_set_up(q) && q->enabled && vhc_device_driver_ready(q->dev);
@@ -405,10 +407,14 @@ vhc_queue_remap(struct vhc_queue *q)
 	char reason[RING_REASON_LEN];
 	int rc;
 
-	if (!q->running)
+	if (!q->running || vhc_queue_has_changed_over(q))
 		return;
 	/* Bursts return 0 for as long as it takes to swap a few pointers, no longer. */
 	queue_close(q);
+	if (q->is_asked)
+		q->dev->cls->queue_relog(q);	/* the real burst, if the other is still there */
+	q->is_asked = false;
+	q->next_map = NULL;
 	rc = q->dev->map ? vhc_ring_translate(&q->ring, &q->claim, q->dev->map, reason) : -EFAULT;
 	if (rc == 0) {
 		go_on(q);
@@ -554,6 +560,8 @@ vhc_queue_try_kicks(struct vhc_queue *q, bool on)
 	if (!vhc_queue_hold(q))
 		return -EAGAIN;
 	(q->ring.is_raw ? vhc_raw_kicks : ring_kicks)(&q->ring, on);
+	if (!q->ring.is_raw)
+		vhc_queue_log_event(q, on);
 	vhc_queue_release(q);
 	return 0;
 }

@@ -18,13 +18,18 @@
 struct inflight;
 struct relay;
 
+/* Which CPU polls: nobody asked, as on machines where it does not matter; or not known yet. */
+#define QUEUE_CPU_UNASKED	(-2)
+#define QUEUE_CPU_WANTED	(-1)
+
 typedef uint16_t (*vhc_burst_t)(struct vhc_queue *q, void **items, uint16_t n);
 
 /* Interrupting the driver later (caller.c). */
 struct call_duty {
 	uint64_t interval;	/* nanoseconds between two calls; 0: the poller calls at once */
 	uint64_t not_before;	/* owner: the calling thread */
-	struct vhc_queue *next;	/* likewise */
+	struct vhc_queue *next;	/* in the list of those that want it ... */
+	struct vhc_queue **link; /* ... and what points to it there; NULL: it is not in it */
 	uint64_t nr_made;	/* written by who holds or owns the queue, read by anyone */
 	uint64_t nr_failed;	/* likewise */
 	uint32_t is_due;	/* set by the poller */
@@ -37,6 +42,7 @@ struct vhc_queue {
 	vhc_burst_t burst;	/* chosen by the class when the queue starts */
 	struct ring ring;
 	struct ring_faults faults;	/* written by the poller, read by anyone */
+	int32_t poll_cpu;	/* likewise: where it last began to poll; QUEUE_CPU_* */
 
 	/* owner: control thread, under the loop's lock */
 	struct vhc_device *dev VHC_ALIGNED;
@@ -70,6 +76,10 @@ struct vhc_queue {
 	struct call_duty duty;	/* `interval` changes while the gate is closed */
 	struct inflight *inflight;	/* NULL: what is taken is not noted; as the first half */
 	bool is_inflight_new;	/* the front-end sent it since the ring last ran */
+	int memory_node;	/* NUMA node of the ring it last ran on; -1 */
+	const struct map *next_map;	/* the poller is to change over to it (remap.c); or NULL */
+	bool is_asked;		/* ... it was asked to */
+	bool is_slow;		/* ... and did not, the last time */
 	char obstacle[RING_REASON_LEN];	/* why the ring could not be set up, or "" */
 };
 

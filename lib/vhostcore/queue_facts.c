@@ -12,6 +12,15 @@
 #include "ring/verbs.h"
 #include "vhostcore_notify.h"
 
+bool
+vhc_queue_is_untouched(const struct vhc_queue *q)
+{
+	const struct ring *r = &q->ring;
+
+	return q->running && !q->is_untranslated && r->avail.idx == 0 &&
+	       r->avail.wrap == (r->kind == RING_PACKED) && vhc_ring_nr_available(r) == 0;
+}
+
 VHC_API void
 vhc_queue_info(struct vhc_queue *q, struct vhc_queue_info *info)
 {

@@ -20,6 +20,7 @@
 #include "ctl/connector.h"
 #include "ctl/listener.h"
 #include "device.h"
+#include "postcopy.h"
 #include "vhostcore_loop.h"
 
 #define NAME_LEN sizeof(((struct vhc_device_info *)0)->name)
@@ -145,6 +146,15 @@ check_opts(const struct vhc_server_opts *opts)
 }
 
 static int
+check_postcopy(const struct vhc_server_opts *opts)
+{
+	char reason[REGION_REASON_LEN];
+	int rc = opts->postcopy ? vhc_postcopy_probe(opts->cls, reason) : 0;
+
+	return rc ? refuse_option(opts, rc, reason) : 0;
+}
+
+static int
 setup_gates(const char *name)
 {
 	int rc = vhc_gate_setup();
@@ -178,9 +188,14 @@ vhc_server_create(const struct vhc_server_opts *opts, struct vhc_server **out)
 	struct vhc_server *server;
 	int rc;
 
+	if (opts->vdpa && opts->postcopy)
+		return refuse_option(opts, -EINVAL, "hardware cannot wait for pages of the guest's"
+				     " memory: a vDPA device has no postcopy");
 	if (opts->vdpa)
 		return vhc_vdpa_create_server(opts, out);
 	rc = check_opts(opts);
+	if (rc == 0)
+		rc = check_postcopy(opts);
 	if (rc)
 		return rc;
 	rc = setup_gates(opts->name);

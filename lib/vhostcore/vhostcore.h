@@ -71,10 +71,8 @@ typedef int (*vhc_message_hook_t)(struct vhc_device *dev, struct vhc_message *me
 struct vhc_device_ops {
 	/** The first queue pair became able, or unable, to move packets. */
 	void (*running)(struct vhc_device *dev, bool running, void *arg);
-	/**
-	 * One ring became usable or unusable for bursts; also called for every ring of a lost
-	 * front-end, and when the driver starts or ceases to use it.
-	 */
+	/** One ring became usable or unusable for bursts, also since a front-end is lost, or as
+	 * the driver starts or ceases to use it. */
 	void (*queue_changed)(struct vhc_device *dev, uint16_t ring, bool usable, void *arg);
 	/** The front-end announced an MTU. */
 	void (*mtu_changed)(struct vhc_device *dev, uint16_t mtu, void *arg);
@@ -96,6 +94,10 @@ struct vhc_device_ops {
 			  uint32_t len, bool is_migration, void *arg);
 	vhc_message_hook_t message_before;	/**< before the library handles it ... */
 	vhc_message_hook_t message_after;	/**< ... and after, or instead */
+	/** Of a device of one's own: its state as bytes, and back (of anybody's). 0 or -errno. */
+	int (*state_save)(struct vhc_device *dev, void *bytes, uint32_t room, uint32_t *len,
+			  void *arg);
+	int (*state_load)(struct vhc_device *dev, const void *bytes, uint32_t len, void *arg);
 };
 
 struct vhc_server_opts {
@@ -121,6 +123,8 @@ struct vhc_server_opts {
 	bool inflight;
 	struct vhc_vdpa *vdpa;	/**< hardware that serves the rings: vhostcore_vdpa.h */
 	bool no_reconnect;	/**< client role: connect once, do not try again */
+	/** The guest may run here before its memory has come: threads that touch it may sleep. */
+	bool postcopy;
 	const struct vhc_device_ops *ops; /**< may be NULL; copied */
 	void *ops_arg;
 	uint16_t control_thread; /**< which one serves it, 0...15; servers of one number share it */
@@ -130,7 +134,8 @@ struct vhc_server_opts {
  * Create a server and its device; nothing is on the file system yet.
  *
  * @return 0; -EINVAL option out of range; -ENAMETOOLONG path; -ENOMEM; -ENOSYS kernel without
- *         membarrier(2); -EBUSY another server has the vDPA device, or what its driver says.
+ *         membarrier(2); -EBUSY another server has the vDPA device, or what its driver says;
+ *         -EPERM and others of userfaultfd(2), with postcopy: the log says what to change.
  */
 int vhc_server_create(const struct vhc_server_opts *opts, struct vhc_server **server);
 

@@ -107,11 +107,15 @@ why_running(const struct vhc_device *dev, char *why)
 				   "the driver in the guest to set it up anew",
 				   i, vhc_fault_text(ld_relaxed(&q->faults.last)));
 	}
-	if (!dev->settle_timer && is_untouched(dev))
+	/* In postcopy, to look into a ring may mean to sleep. */
+	if (!dev->settle_timer && !dev->postcopy.is_listening && is_untouched(dev))
 		return say(why, VHC_STAGE_RUNNING,
 			   "running, but the guest has posted no buffers: bring its interface up; "
 			   "if it is up, its memory is not shared with us: add share=on to QEMU's "
 			   "-object memory-backend-...");
+	if (dev->postcopy.is_listening)
+		return say(why, VHC_STAGE_RUNNING, "running, while pages of the guest's memory are"
+			   " still to come (postcopy)");
 	return say(why, VHC_STAGE_RUNNING, "running");
 }
 
@@ -168,6 +172,9 @@ why_next(const struct vhc_device *dev, char *why)
 			   "process %d is connected and has not agreed on "
 			   "features yet: is the driver in the guest loaded?",
 			   (int)dev->peer);
+	if (dev->postcopy.owes_ack)
+		return say(why, VHC_STAGE_FEATURES, "postcopy: we have the guest's memory, and the"
+			   " front-end has not acknowledged where");
 	if (!dev->map)
 		return say(why, VHC_STAGE_FEATURES,
 			   "features are agreed on, but the front-end has not shared the guest's "

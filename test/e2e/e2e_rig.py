@@ -9,6 +9,7 @@
 import os
 import shutil
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -108,6 +109,32 @@ def be_lossless(*processes: Testpmd) -> None:
 def connect(back: Testpmd, front: Testpmd, back_port: int = 0, front_port: int = VIRTIO_PORT) -> None:
     back.wait_link(back_port)
     front.wait_link(front_port)
+
+
+class Events:
+    """Of port 0, as testpmd prints them."""
+
+    def __init__(self, switch: Testpmd):
+        self.switch, self.at = switch, {}
+        self.news()
+
+    def _count(self, what: str) -> int:
+        return self.switch.output().count(f"Port 0: {what} event")
+
+    def news(self) -> tuple[int, int]:
+        """Changes of the link, and of queues, since the last time."""
+        now = {what: self._count(what) for what in ("link state change", "queue state")}
+        grew = tuple(now[what] - self.at.get(what, 0) for what in now)
+        self.at = now
+        return grew
+
+    def expect(self, *expected: int) -> None:
+        """They are printed a moment after the guest has seen what caused them."""
+        deadline, seen = time.monotonic() + 10, (0, 0)
+        while seen != expected and time.monotonic() < deadline:
+            time.sleep(0.05)
+            seen = tuple(a + b for a, b in zip(seen, self.news()))
+        assert seen == expected, f"(link, queue) events: {seen}, not {expected}"
 
 
 class PcapLoop:

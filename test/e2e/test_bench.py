@@ -54,6 +54,15 @@ def test_single(folder):
             assert row["floor"] > 0 and 0.05 < row["distance"] < 3
 
 
+def test_logged(folder):
+    """Percent of what it takes without a log; a busy machine allows no narrower judgement."""
+    report = _measure(folder, "--logged", "--paths", "split-mergeable,packed-mergeable", "--sizes", "64")
+    assert _kinds(report) == ["pull", "push", "idle"] * 2
+    _check_figures(report)
+    for row in report["rows"]:
+        assert row["unit"] == "%" and 20 < row["ours"] < 1000, row
+
+
 def test_description(folder):
     report = _measure(folder, "--idle", "--paths", "split-vector,split-mergeable")
     assert DESCRIPTION <= report.keys()
@@ -118,6 +127,12 @@ def test_an_idle_device_is_small(folder):
     assert {row["path"] for row in heaps} == {"split-mergeable", "packed-mergeable"}
     for row in heaps:
         assert row["unit"] == "KiB" and 0 < row["ours"] <= 64, row
+
+
+@pytest.mark.parametrize("path", ["split-mergeable", "packed-mergeable"])
+def test_many_regions(folder, path):
+    """As many as a device takes; every packet arrives, or the program ends."""
+    assert _kinds(_devices(folder, "--paths", path, "--regions", "509")) == DEVICE_KINDS * 4
 
 
 def test_devices_leave_no_file(folder):
@@ -186,7 +201,7 @@ def test_progress_is_for_terminals(folder):
     (["--paths", "split-nothing"], 'there is no path "split-nothing"'),
     (["--sizes", "63"], '"63" is not a number from 64 to 1518'),
     (["--ports", "15"], '"15" is not a number from 1 to 14'),
-    (["--devices", "1025"], '"1025" is not a number from 1 to 1024'),
+    (["--devices", "4097"], '"4097" is not a number from 1 to 4096'),
     (["--devices", "4", "--queues", "2"], "one pair of queues"),
     (["--devices", "4", "--iommu", "12"], "a power of two"),
     (["--single", "--iommu", "4"], "with --devices only"),

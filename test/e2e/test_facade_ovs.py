@@ -13,7 +13,7 @@ import pytest
 from e2e_rig import need_guest
 from lab import ovs, paths
 from lab.guest import GuestPair
-from test_ovs import BURST, send_through, user, wait_counter, wait_link
+from test_ovs import BURST, ping_until_all_return, send_through, user, wait_counter, wait_link
 
 pytestmark = pytest.mark.usefixtures("on_facade")
 
@@ -39,16 +39,6 @@ def switch(folder, on_facade):
 def _status(switch, port: str) -> dict[str, str]:
     """What OVS asked the library about a port."""
     return dict(re.findall(r'"?(\w+)"?="?([^",}]*)"?', switch.vsctl("get", "Interface", port, "status")))
-
-
-def _ping(pair) -> None:
-    """From the second guest's shell, again until nothing is lost: a switch that has just started learns first."""
-    for _ in range(5):
-        seen = pair.client.mark()
-        pair.client.send("ping -c 10 -A -W 2 10.9.0.1")
-        if " 0% packet loss" in pair.client.wait_for("% packet loss", 30, seen):
-            return
-    pytest.fail("packets are still lost")
 
 
 # -- virtio-user ------------------------------------------------------------------------------
@@ -111,7 +101,7 @@ def test_guests_talk_and_outlive_the_switch(folder, switch):
         for _ in range(2):
             switch.kill_and_restart()
             assert wait_link(switch, "p0", True) and wait_link(switch, "p1", True)
-            _ping(pair)
+            ping_until_all_return(pair)
 
 
 def test_guests_talk_through_server_ports(folder, on_facade):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from e2e_rig import VIRTIO_PORT, PcapLoop, back_end, connect, front_end
+from e2e_rig import VIRTIO_PORT, Events, PcapLoop, back_end, connect, front_end
 from lab import paths
 from lab.testpmd import Testpmd
 
@@ -101,6 +101,22 @@ def test_payload_after_stop_and_start_of_both(folder):
         back.command("port start 0")
         front.command(f"port start {VIRTIO_PORT}")
         loop.run(back, front)
+
+
+def test_events_of_a_front_end_that_stops_and_starts(folder, ours_only):
+    """Both queues and the link, once each way; and once when it goes for good."""
+    with back_end(folder) as back:
+        events = Events(back)
+        with front_end(folder) as front:
+            connect(back, front, front_port=0)
+            events.expect(1, 2)
+            for wish in ("on", "off", "on"):
+                front.command("port stop 0")
+                front.command(f"port config 0 rx_offload tcp_cksum {wish}")  # other features: it begins anew
+                front.command("port start 0")
+                events.expect(2, 4)
+        back.wait_link(0, up=False)
+        events.expect(1, 2)
 
 
 # -- the front-end goes and comes back ------------------------------------------------------------

@@ -52,6 +52,16 @@ def wait_link(switch, port, up):
     return switch.link(port) == up
 
 
+def ping_until_all_return(pair) -> None:
+    """From the second guest's shell, again until nothing is lost: a switch that has just started learns first."""
+    for _ in range(5):
+        seen = pair.client.mark()
+        pair.client.send("ping -c 10 -A -W 2 10.9.0.1")
+        if " 0% packet loss" in pair.client.wait_for("% packet loss", 30, seen):
+            return
+    pytest.fail("packets are still lost")
+
+
 def send_through(folder, switch, keys=None) -> tuple[int, dict[str, int]]:
     """A flood from port p1 to p0, counted alike by both users and the switch; how many, and p1's counters."""
     with user(folder, 0, keys, forward="rxonly") as sink, \
@@ -97,3 +107,21 @@ def test_guests_talk_through_the_switch(folder, switch):
     with GuestPair(folder, (folder / "sock0", folder / "sock1"), options={"bytes": 5 << 20}) as pair:
         assert pair.what_went_wrong() is None
         assert wait_counter(switch, "p0", "tx_bytes", 5 << 20)["tx_bytes"] >= 5 << 20
+
+
+@pytest.mark.limit(400)
+@pytest.mark.soak(1, 5)
+def test_guests_outlive_the_switch(folder, rounds):
+    """QEMU listens; a switch that is killed, or ends in good order, is followed by one that takes up the guests."""
+    need_guest()
+    sockets = (folder / "sock0", folder / "sock1")
+    with ovs.OvsDpdk(folder) as switch:
+        for port, path in enumerate(sockets):
+            switch.add_dpdk_port(f"p{port}", paths.vhost_vdev(port, path, client=1))
+        with GuestPair(folder, sockets, server=True, options={"bytes": 1 << 20}) as pair:
+            assert pair.what_went_wrong() is None
+            pair.client.wait_for("GUEST-DONE", 20)
+            for restart in [switch.kill_and_restart, switch.end_and_restart] * rounds:
+                restart()
+                assert wait_link(switch, "p0", True) and wait_link(switch, "p1", True)
+                ping_until_all_return(pair)

@@ -19,11 +19,12 @@ from lab.testpmd import Testpmd
 
 pytestmark = pytest.mark.usefixtures("ours_only")
 
+MOST_PORTS = 32  # RTE_MAX_ETHPORTS
 PORT = 1  # of a port plugged into the host fixture
 
-SWITCHES = ("tso", "linear-buffer", "ext-buffer", "legacy-ol-flags", "iommu-support")
-OFF_KEYS = ("postcopy-support",)
-KEYS = ("iface", "queues", "client", *SWITCHES, "notify", "notify-us", *OFF_KEYS)
+SWITCHES = ("tso", "linear-buffer", "ext-buffer", "legacy-ol-flags", "inflight",
+            "postcopy-support", "iommu-support")
+KEYS = ("iface", "queues", "client", *SWITCHES, "notify", "notify-us", "control-thread")
 
 # What dashboards made for Debian's net_vhost look for, for each queue and direction.
 PEER_COUNTERS = ("good_packets", "good_bytes", "multicast_packets", "broadcast_packets",
@@ -41,12 +42,12 @@ REFUSED = {
     "many-queues": ("iface=sock,queues=129", "from 1 to 128"),
     "word-for-queues": ("iface=sock,queues=2x", "from 1 to 128"),
     "client-2": ("iface=sock,client=2", "must be 0 (we listen) or 1 (we connect)"),
-    **{f"{key}-on": (f"iface=sock,{key}=1", f"{key}=1: this feature is not available yet")
-       for key in OFF_KEYS},
     **{f"{key}-2": (f"iface=sock,{key}=2", f"{key}=2: must be 0 or 1") for key in SWITCHES},
     "notify-later": ("iface=sock,notify=later", "notify=later: must be inline"),
     "notify-us-0": ("iface=sock,notify=deferred,notify-us=0", "from 1 to 10000"),
     "notify-us-inline": ("iface=sock,notify-us=50", "with notify=deferred only"),
+    "control-thread-16": ("iface=sock,control-thread=16", "control-thread=16: must be a number from 0 to 15"),
+    "control-thread-less": ("iface=sock,control-thread=-1", "from 0 to 15"),
 }
 
 
@@ -85,8 +86,8 @@ def test_an_unknown_key_lists_every_valid_one(host):
     assert [key for key in KEYS if f"{key}=<" not in answer] == []
 
 
-def test_keys_of_net_vhost_may_say_that_they_are_off(host):
-    off = ",".join(f"{key}=0" for key in SWITCHES + OFF_KEYS)
+def test_switches_may_say_that_they_are_off(host):
+    off = ",".join(f"{key}=0" for key in SWITCHES)
     assert "is attached" in _attach(host, f"iface={host.folder}/off.sock,{off}")
     _detach(host)
 
@@ -96,6 +97,36 @@ def test_the_longest_path_works(host):
     assert "is attached" in _attach(host, f"iface={path}")
     assert Path(path).is_socket()
     _detach(host)
+
+
+def _control_threads(host: Testpmd) -> set[str]:
+    names = {entry.read_text(encoding="utf-8").strip() for entry in Path(f"/proc/{host.pid}/task").glob("*/comm")}
+    return {name for name in names if name == "vhostcore" or name.startswith("vhostcore-")}
+
+
+def test_a_port_has_the_control_thread_it_asks_for(host):
+    """A thread is there as long as a port of its number is."""
+    _attach(host, f"iface={host.folder}/first.sock")
+    assert _control_threads(host) == {"vhostcore"}
+    for number in (2, 3):
+        _attach(host, f"iface={host.folder}/{number}.sock,control-thread=3", f"net_vhostx{number}")
+    assert _control_threads(host) == {"vhostcore", "vhostcore-3"}
+    assert _offered(host.folder / "3.sock")
+    for port in (3, 2):
+        _detach(host, port)
+    assert _control_threads(host) == {"vhostcore"}
+    _detach(host)
+
+
+def test_more_ports_than_ethdev_has_room_for(host):
+    """Debian's DPDK has 32; the host has one already."""
+    for number in range(1, MOST_PORTS):
+        assert "is attached" in _attach(host, f"iface={host.folder}/{number}.sock", f"net_vhostx{number}")
+    answer = _attach(host, f"iface={host.folder}/more.sock", "net_vhostx99")
+    assert f"there are {MOST_PORTS} ports already" in answer and "-Dmax_ethports=" in answer
+    assert not (host.folder / "more.sock").exists()
+    for port in reversed(range(1, MOST_PORTS)):
+        _detach(host, port)
 
 
 # -- offloads -------------------------------------------------------------------------------

@@ -51,7 +51,6 @@ test_1024_paths(void)
 static void
 test_flags_that_are_not_served(void)
 {
-	CHECK_EQ(rte_vhost_driver_register(rig_path, RTE_VHOST_USER_POSTCOPY_SUPPORT), -1);
 	CHECK_EQ(rte_vhost_driver_register(rig_path, RTE_VHOST_USER_ASYNC_COPY), -1);
 	CHECK_EQ(rte_vhost_driver_unregister(rig_path), -1);
 }

@@ -119,6 +119,43 @@ show_memory(struct frontend *f)
 		}
 }
 
+/* Where region `nr` begins in this guest's memory; that of the last one's end is its end. */
+static uint64_t
+region_begin(const struct frontend_conf *conf, unsigned int nr)
+{
+	if (nr == 0)
+		return 0;
+	if (nr == conf->nr_regions)
+		return conf->memory_len;
+	return conf->pieces_at +
+	       (nr - 1) * conf->nr_pieces / (conf->nr_regions - 1) * conf->piece_len;
+}
+
+static void
+share_region(struct frontend *f, unsigned int nr)
+{
+	const uint64_t at = region_begin(&f->conf, nr);
+	const struct vhost_user_mem_reg reg = {
+		.region = {
+			.guest_phys_addr = FRONTEND_AT + at,
+			.memory_size = region_begin(&f->conf, nr + 1) - at,
+			.userspace_addr = GUEST_USER(FRONTEND_AT) + at,
+			.mmap_offset = f->conf.file_offset + at,
+		},
+	};
+	const struct peer_message m = peer_message(VHOST_USER_ADD_MEM_REG, VHOST_USER_VERSION, &reg,
+						   sizeof(reg));
+
+	peer_send_fds(f->sock, &m, sizeof(m.header) + sizeof(reg), &f->conf.memory_fd, 1);
+}
+
+static void
+share_regions(struct frontend *f)
+{
+	for (unsigned int i = 0; i < f->conf.nr_regions; i++)
+		share_region(f, i);
+}
+
 static void
 share_inflight(struct frontend *f)
 {
@@ -162,14 +199,19 @@ void
 frontend_connect(struct frontend *f, const char *path)
 {
 	const uint64_t features = f->conf.features | BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT);
+	const uint64_t slots = f->conf.nr_regions > 1 ?
+			       BIT64(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS_BIT) : 0;
 
 	f->sock = peer_connect(path);
 	CHECK_EQ(features & ~ask_u64(f, VHOST_USER_GET_FEATURES), 0);
 	ask_u64(f, VHOST_USER_GET_PROTOCOL_FEATURES);
-	say_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES, f->conf.protocol_features);
+	say_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES, f->conf.protocol_features | slots);
 	say(f, VHOST_USER_SET_OWNER, NULL, 0);
 	say_u64(f, VHOST_USER_SET_FEATURES, features);
-	share_memory(f);
+	if (f->conf.nr_regions > 1)
+		share_regions(f);
+	else
+		share_memory(f);
 	if (f->conf.iommu_entry)
 		show_memory(f);
 	if (f->conf.inflight_len)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * frontend.h - a front-end that does what it should: one socket, one region, one queue pair.
+ * frontend.h - a front-end that does what it should: one socket, one queue pair, some regions.
  *
  * Knows:   driver.h, the vhost-user messages.
  * Trusts:  nothing to trust: a back-end that does not answer as it should ends the program.
@@ -26,6 +26,11 @@ struct frontend_conf {
 	uint8_t *memory;	/* mapped there, by the caller */
 	uint64_t memory_len;
 	uint64_t rings_at;	/* bytes into the memory */
+	/* Regions: 0 or 1, or the rings' and more that share the pieces behind them evenly. */
+	unsigned int nr_regions;
+	unsigned int nr_pieces;	/* at least as many as regions */
+	uint64_t pieces_at;	/* bytes into the memory */
+	uint64_t piece_len;
 	int inflight_fd;	/* where a back-end notes requests in flight; lives on */
 	uint64_t inflight_len;	/* 0: nowhere */
 	/*

@@ -11,6 +11,7 @@
 #include <rte_errno.h>
 
 #include "base/fd.h"
+#include "ring/inflight.h"
 
 #define TX_RING_AT	GUEST_LOW_AT
 #define RX_RING_AT	(GUEST_LOW_AT + UINT64_C(0x200000))
@@ -53,8 +54,9 @@ net_rig_eal(const char *program)
 	CHECK_EQ(vhc_gate_setup(), 0);
 }
 
-/* What the arguments of the program add to the features of every modern rig. */
+/* What the arguments of the program add to the features of every modern rig, and to every rig. */
 static uint64_t extra_features;
+static bool all_are_tracked;
 
 static void
 parse_argument(const char *word)
@@ -65,6 +67,8 @@ parse_argument(const char *word)
 		extra_features |= RIG_IN_ORDER;
 	else if (strcmp(word, "iommu") == 0)
 		extra_features |= RIG_IOMMU;
+	else if (strcmp(word, "tracked") == 0)
+		all_are_tracked = true;
 	else if (strncmp(word, "--force-max-simd-bitwidth=", 26) == 0)
 		simd_width = word;
 	else
@@ -105,17 +109,33 @@ new_eventfd(void)
 static void
 attach_queue(struct net_rig *rig, struct vhc_queue *q, const struct driver *d)
 {
+	q->is_inflight_new = true;
 	q->claim = driver_claim(d, false);
 	if (rig->dev->features & RIG_IOMMU) {
 		q->claim.desc.v = d->desc_at;
 		q->claim.avail.v = d->avail_at;
 		q->claim.used.v = d->used_at;
 	}
-	q->base = driver_base(d);
+	q->base = rig->base;
 	q->has_num = q->has_addr = q->started = q->enabled = true;
 	CHECK(vhc_queue_update(q));
 	CHECK(q->running);
 	rig_nr_signals(rig->call[q->index]);
+}
+
+/* As SET_INFLIGHT_FD would: a fresh file, in which each ring has a piece. */
+static void
+open_inflight(struct net_rig *rig, uint16_t size)
+{
+	struct device_inflight *inflight = &rig->dev->inflight;
+	int fd;
+
+	vhc_device_drop_inflight(rig->dev);
+	CHECK_EQ(vhc_file_create("rig", 3 * vhc_inflight_len(RING_PACKED, size), &fd), 0);
+	CHECK_EQ(vhc_file_map(fd, 0, 3 * vhc_inflight_len(RING_PACKED, size), &inflight->view), 0);
+	CHECK_EQ(close(fd), 0);
+	inflight->num_queues = 2;
+	inflight->queue_size = size;
 }
 
 static void
@@ -134,6 +154,9 @@ open_rings(struct net_rig *rig, uint16_t size, uint16_t first_idx)
 		conf.first = first_idx % size | DRIVER_PACKED_FRESH;
 	driver_init(&rig->tx, &rig->guest, TX_RING_AT, &conf);
 	driver_init(&rig->rx, &rig->guest, RX_RING_AT, &conf);
+	rig->base = driver_base(&rig->tx);
+	if (rig->is_tracked)
+		open_inflight(rig, size);
 	attach_queue(rig, rig->pull, &rig->tx);
 	attach_queue(rig, rig->push, &rig->rx);
 }
@@ -221,6 +244,7 @@ net_rig_open(struct net_rig *rig, const struct net_rig_conf *conf)
 					    (uint16_t)(room + RTE_PKTMBUF_HEADROOM), -1);
 	CHECK(rig->pool);
 	open_device(rig, conf);
+	rig->is_tracked = conf->tracked || all_are_tracked;
 	pull.pool = rig->pool;
 	CHECK_EQ(vhc_net_pull_setup(rig->pull, &pull), 0);
 	open_rings(rig, conf->ring_size ? conf->ring_size : 256, conf->first_idx);
@@ -291,6 +315,20 @@ net_rig_restart(struct net_rig *rig)
 
 	close_rings(rig);
 	open_rings(rig, size, 0);
+}
+
+void
+net_rig_abandon(struct net_rig *rig)
+{
+	vhc_queue_stop(rig->pull);
+	vhc_queue_stop(rig->push);
+}
+
+void
+net_rig_begin_again(struct net_rig *rig)
+{
+	attach_queue(rig, rig->pull, &rig->tx);
+	attach_queue(rig, rig->push, &rig->rx);
 }
 
 /* ---- the guest's side ----------------------------------------------------------------------- */

@@ -52,6 +52,7 @@ struct net_rig_conf {
 	bool linear;
 	bool ext_buffers;
 	bool no_call_fd;
+	bool tracked;		/* what is taken is noted, also without the argument */
 };
 
 struct net_rig {
@@ -64,6 +65,8 @@ struct net_rig {
 	struct vhc_queue *push;
 	struct rte_mempool *pool;
 	uint16_t hdr_len;
+	bool is_tracked;
+	uint32_t base;		/* of both rings, when they began */
 	bool half_written;	/* unused buffers hold bytes of packets given up half-way */
 	int call[2];		/* eventfds, by ring index: 0 rx, 1 tx */
 	int err[2];
@@ -75,7 +78,8 @@ void net_rig_eal(const char *program);
 /*
  * main() of a program of tests that use rigs. Arguments "packed", "in-order" and "iommu": every rig
  * that is RIG_MODERN has these features too, so that the same tests run over all kinds of rings.
- * The IOMMU shows all of the guest's memory, in pieces (guest_scatter()).
+ * The IOMMU shows all of the guest's memory, in pieces (guest_scatter()). With "tracked" what every
+ * rig takes is noted (ring/inflight.h).
  */
 int net_rig_main(char **argv, const struct test *tests, size_t nr);
 
@@ -93,6 +97,13 @@ void net_rig_close(struct net_rig *rig);
 
 /* Stop both rings, start them with fresh ones. Counters stay. */
 void net_rig_restart(struct net_rig *rig);
+
+/*
+ * The back-end is gone with all it knew, and the next one begins, in two steps. Rings and notes
+ * stay; the front-end says where the rings were when they began.
+ */
+void net_rig_abandon(struct net_rig *rig);
+void net_rig_begin_again(struct net_rig *rig);
 
 /* ---- the guest's side ----------------------------------------------------------------------- */
 

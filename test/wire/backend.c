@@ -6,15 +6,16 @@
  * Trusts:  the test that started it; it ends when that one does (end of stdin) or after LIFETIME_S.
  * Runs on: the main thread; log lines and events come from the control thread, on stderr.
  *
- * usage: backend server|client|iommu|plain|vdpa:RINGS:PATH...
+ * usage: backend server|client|tracked|tracked-client|iommu|plain|vdpa:RINGS:PATH...
  *
- * The first three are network devices, the third listens and offers ACCESS_PLATFORM. A plain one
- * has no class and works its rings itself, which means here that nobody does; a vdpa one has a vDPA
- * device made of software.
+ * The first five are network devices; tracked ones note what is in flight, and iommu ones, which
+ * listen, offer ACCESS_PLATFORM. A plain one has no class and works its rings itself, which means
+ * here that nobody does; a vdpa one has a vDPA device made of software.
  *
  * One line of JSON a question: "info PORT", "control PORT", "iommu PORT", "queue PORT RING",
  * "push PORT RING COUNT [NUMBER]", "pull PORT RING COUNT", "changed PORT WAIT",
  * "notifier PORT RING SIZE", "quit".
+ * Packets without a pause, on one ring at a time: "traffic PORT RING", "seen", "quiet PORT RING".
  * Of the dirty log: "log PORT", "mark PORT ADDRESS LENGTH", "used PORT RING OFFSET LENGTH".
  * Of a vdpa port: "vdpa PORT", "stats PORT RING", "reset PORT RING", "fail PORT ERRNO".
  */
@@ -32,6 +33,7 @@
 #include "vhostcore_memory.h"
 #include "vhostcore_message.h"
 #include "packets.h"
+#include "traffic.h"
 
 #define PORTS_MAX	16
 #define LIFETIME_S	900
@@ -235,6 +237,18 @@ print_pull(struct vhc_queue *q, unsigned int count)
 	printf("],");
 }
 
+static void
+print_traffic(void)
+{
+	struct traffic_seen seen;
+
+	traffic_look(&seen);
+	print_number("thread", (uint64_t)seen.thread);
+	print_number("packets", seen.nr_packets);
+	print_number("bursts", seen.nr_bursts);
+	print_number("turned_away", seen.nr_turned_away);
+}
+
 /* ---- requests of ours ----------------------------------------------------------------------- */
 
 /* A page of ours for the guest to kick; `size` 0: no longer. */
@@ -354,6 +368,12 @@ answer(const char *line)
 		print_push(q, count, number);
 	else if (!strcmp(verb, "pull") && q)
 		print_pull(q, count);
+	else if (!strcmp(verb, "traffic") && q)
+		print_error_code(traffic_start(q));
+	else if (!strcmp(verb, "seen"))
+		print_traffic();
+	else if (!strcmp(verb, "quiet") && q)
+		traffic_stop();
 	else if (!strcmp(verb, "changed") && dev)
 		print_error_code(vhc_device_config_changed(dev, ring));
 	else if (!strcmp(verb, "notifier") && dev)
@@ -390,7 +410,7 @@ let_pull(struct vhc_device *dev, uint16_t nr_rings)
 static int
 start_port(char *spec)
 {
-	char role[8], path[128];
+	char role[16], path[128];
 	unsigned int nr_rings;
 	struct vhc_server_opts opts = {
 		.ops = &ops,
@@ -398,12 +418,14 @@ start_port(char *spec)
 	};
 	int rc;
 
-	if (nr_servers == PORTS_MAX || sscanf(spec, "%7[a-z]:%u:%127s", role, &nr_rings, path) != 3)
+	if (nr_servers == PORTS_MAX ||
+	    sscanf(spec, "%15[a-z-]:%u:%127s", role, &nr_rings, path) != 3)
 		return -1;
 	snprintf(names[nr_servers], sizeof(names[0]), "port%u", nr_servers);
 	opts.name = opts.ops_arg = names[nr_servers];
-	opts.role = strcmp(role, "client") ? VHC_ROLE_SERVER : VHC_ROLE_CLIENT;
+	opts.role = !strstr(role, "client") ? VHC_ROLE_SERVER : VHC_ROLE_CLIENT;
 	opts.nr_rings = (uint16_t)nr_rings;
+	opts.inflight = !strncmp(role, "tracked", 7);
 	opts.raw_rings = !strcmp(role, "plain");
 	opts.features_on = opts.raw_rings ? VHC_FEATURE_LOG_ALL : 0;
 	if (!strcmp(role, "vdpa")) {
@@ -411,6 +433,7 @@ start_port(char *spec)
 		opts.vdpa = vdpas[nr_servers] ? soft_vdpa_device(vdpas[nr_servers]) : NULL;
 	} else if (!opts.raw_rings) {
 		opts.cls = vhc_net_class();
+		opts.postcopy = true;
 		opts.features_on = strcmp(role, "iommu") ? 0 : VHC_FEATURE_ACCESS_PLATFORM;
 	}
 	rc = vhc_server_create(&opts, &servers[nr_servers]);

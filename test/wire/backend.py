@@ -58,7 +58,16 @@ class BackEnd:
             pass  # finish() will tell
 
     def finish(self, question: str) -> dict:
-        line = self._read_line()
+        return self._understand(question, self._read_line())
+
+    def ask_all(self, *questions: str) -> list[dict]:
+        """The same as one after the other, but said at once. The answers come together."""
+        self.begin("\n".join(questions))
+        lines = [self._read_line()]
+        lines += [self._process.stdout.readline().decode().rstrip("\n") for _ in questions[1:]]
+        return [self._understand(question, line) for question, line in zip(questions, lines)]
+
+    def _understand(self, question: str, line: str) -> dict:
         if not line:
             raise BackEndError(self.explain(f"ended instead of answering {question!r}"))
         answer = json.loads(line)

@@ -19,6 +19,7 @@ from backend import KIND, MAIN, NR_RINGS, OTHER, BackEnd
 from disk import KINDS, blk, guest, make_image
 from driver import MEMORY_NAME, Driver, proves_delivery
 from frontend import FrontEnd
+from traffic import Traffic
 
 
 def backend_program() -> Path:
@@ -98,6 +99,15 @@ def back(bench):
         bench.stop()
         bench.start()
         raise
+
+
+@pytest.fixture
+def bystander(bench, back):
+    """bystander.stands(fault): what fault() does to a port is not noticed at another one, under traffic."""
+    traffic = Traffic(back, bench.bystander, OTHER)
+    yield traffic
+    if back.is_alive():
+        traffic.stop()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ PACKED_FRESH = 0x8000  # slot 0, wrap counter 1
 ALL_PROTOCOL = bits(Protocol.MQ, Protocol.RARP, Protocol.REPLY_ACK, Protocol.MTU,
                     Protocol.BACKEND_REQ, Protocol.CONFIG, Protocol.RESET_DEVICE,
                     Protocol.CONFIGURE_MEM_SLOTS, Protocol.STATUS, Protocol.BACKEND_SEND_FD,
-                    Protocol.HOST_NOTIFIER)
+                    Protocol.HOST_NOTIFIER, Protocol.DEVICE_STATE)
 NO_STATUS = ALL_PROTOCOL & ~bits(Protocol.STATUS)
 BASIC_FEATURES = bits(Feature.VERSION_1, Feature.PROTOCOL_FEATURES, Feature.MRG_RXBUF)
 READY = Status.ACKNOWLEDGE | Status.DRIVER | Status.FEATURES_OK | Status.DRIVER_OK

@@ -42,6 +42,9 @@ class Request(IntEnum):
     IOTLB_MSG = 22
     GET_CONFIG = 24
     SET_CONFIG = 25
+    POSTCOPY_ADVISE = 28
+    POSTCOPY_LISTEN = 29
+    POSTCOPY_END = 30
     GET_INFLIGHT_FD = 31
     SET_INFLIGHT_FD = 32
     RESET_DEVICE = 34
@@ -50,6 +53,8 @@ class Request(IntEnum):
     REM_MEM_REG = 38
     SET_STATUS = 39
     GET_STATUS = 40
+    SET_DEVICE_STATE_FD = 42
+    CHECK_DEVICE_STATE = 43
 
 
 class BackendRequest(IntEnum):
@@ -69,6 +74,7 @@ class Protocol(IntEnum):
     REPLY_ACK = 3
     MTU = 4
     BACKEND_REQ = 5
+    PAGEFAULT = 8
     CONFIG = 9
     BACKEND_SEND_FD = 10
     HOST_NOTIFIER = 11
@@ -78,6 +84,7 @@ class Protocol(IntEnum):
     CONFIGURE_MEM_SLOTS = 15
     STATUS = 16
     RESERVED_17 = 17
+    DEVICE_STATE = 19
 
 
 class Feature(IntEnum):

@@ -16,7 +16,8 @@ from backend import BackEnd
 from driver import BUFFERS_AT, DESC_F_WRITE, MEMORY_NAME, PACKED_FRESH, RING_SPACE, Memory, PackedRing, Ring
 from frontend import Feature, FrontEnd, Protocol, Request, bits, eventfd_count, make_eventfd
 from life_model import GuestRing, Model
-from life_verbs import LOG_SIZE, NR_RINGS, VERBS, WEIGHTS, Connect, Disconnect, Packets, Renew, SetVringCall, Step, draw_step
+from life_verbs import LOG_SIZE, NR_RINGS, VERBS, WEIGHTS, Connect, Disconnect, Packets, Renew, SetVringCall, Step
+from life_verbs import draw_step
 
 PAGE = 4096
 HEADER, FRAME = 12, 60
@@ -253,8 +254,8 @@ class World:
         self.nr_moved += expected
 
     def _check_one(self, half, ring, entry, slot, sent, number) -> None:
-        length = 0 if half.sends else HEADER + FRAME
-        assert half.ring.used(entry) == (slot, length), f"ring {ring}: used {half.ring.used(entry)}, not {(slot, length)}"
+        used, due = half.ring.used(entry), (slot, 0 if half.sends else HEADER + FRAME)
+        assert used == due, f"ring {ring}: used {used}, not {due}"
         if half.sends:
             assert number == sent, f"ring {ring}: packet {number} came, not {sent}"
         else:
@@ -291,18 +292,21 @@ class World:
 
     def check(self) -> None:
         self._sync()
-        self._check_port()
-        for ring, told in enumerate(self.model.rings):
-            seen = self.back.ring(ring)
+        port, *rings = self.back.ask_all("info 0", *(f"queue 0 {ring}" for ring in range(NR_RINGS)))
+        self._check_port(port)
+        self._check_rings(rings)
+        self._check_events()
+
+    def _check_rings(self, rings: list[dict]) -> None:
+        for ring, (told, seen) in enumerate(zip(self.model.rings, rings)):
             at = self.model.base_of(ring) & (0x7FFF if self.model.is_packed() and told.running else 0xFFFF)
             expected = {"running": told.running, "started": told.started, "enabled": told.enabled, "size": told.num,
                         "avail_idx": at, "broken": False, "faults": {}}
             wrong = {key: (seen[key], value) for key, value in expected.items() if seen[key] != value}
             assert not wrong, f"ring {ring}: (it is, it should be) {wrong}"
-        self._check_events()
 
-    def _check_port(self) -> None:
-        model, seen = self.model, self.back.port()
+    def _check_port(self, seen: dict) -> None:
+        model = self.model
         expected = {"stage": model.stage(), "features": model.features or 0, "status": model.status,
                     "nr_regions": len(model.regions or ())}
         wrong = {key: (seen[key], value) for key, value in expected.items() if seen[key] != value}

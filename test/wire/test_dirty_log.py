@@ -82,15 +82,15 @@ def mark_used(back, ring: int, offset: int, length: int) -> None:
 # -- who offers it ---------------------------------------------------------------------------------
 
 
-def test_offered_without_a_class_only(back):
-    """What the bursts of a network device write is in no log yet."""
-    assert back.port(PLAIN)["offered"] & bits(Feature.LOG_ALL)
-    assert not back.port(MAIN)["offered"] & bits(Feature.LOG_ALL)
+@pytest.mark.parametrize("port", [PLAIN, MAIN])
+def test_who_marks_what_it_writes_offers_it(back, port):
+    """Requests as much as packets."""
+    assert back.port(port)["offered"] & bits(Feature.LOG_ALL)
 
 
-def test_protocol_feature_goes_with_it(connect):
-    assert connect(PLAIN).ask_u64(Request.GET_PROTOCOL_FEATURES) & bits(Protocol.LOG_SHMFD)
-    assert not connect(MAIN).ask_u64(Request.GET_PROTOCOL_FEATURES) & bits(Protocol.LOG_SHMFD)
+@pytest.mark.parametrize("port", [PLAIN, MAIN])
+def test_protocol_feature_goes_with_it(connect, port):
+    assert connect(port).ask_u64(Request.GET_PROTOCOL_FEATURES) & bits(Protocol.LOG_SHMFD)
 
 
 def test_not_agreed_on(back, plain, make_log):

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import backend_program
 from life_hostile import BAD_VERBS
-from life_verbs import VERBS, WEIGHTS
+from life_verbs import VERBS, WEIGHTS, ResetOwner
 from life_walk import World, draw_history, report, shrink, tell
 
 LENGTH = 120
@@ -50,3 +50,14 @@ def test_any_legal_history(world, rounds):
 def test_history_with_lies_in_it(world, rounds):
     """A front-end that says what it must not: it is refused or dropped, and all else is as if it had not."""
     must_hold(world, rounds, verbs=VERBS + BAD_VERBS, weights=[2 * weight for weight in WEIGHTS] + [1] * len(BAD_VERBS))
+
+
+def test_a_difference_is_found_and_shrunk(world, monkeypatch):
+    """A model that is wrong about one message: the history that is left is little more than that message."""
+    monkeypatch.setattr(ResetOwner, "note", lambda _model: None)
+    failed = (tell(world, draw_history(seed, LENGTH)) for seed in range(20))
+    taken, error = next((taken, error) for taken, error in failed if error)
+    steps, error = shrink(world, taken, error)
+    said = report(1, steps, error)
+    assert len(steps) <= 5 and ResetOwner in [step.verb for step in steps], said
+    assert "RESET_OWNER" in said and "enabled" in said

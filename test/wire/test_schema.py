@@ -45,6 +45,9 @@ SPEC = {
     "IOTLB_MSG": (32, "none", "ack", None),
     "GET_CONFIG": ("12+n", "none", "body", Protocol.CONFIG),
     "SET_CONFIG": ("12+n", "none", "ack", Protocol.CONFIG),
+    "POSTCOPY_ADVISE": (0, "none", "body", Protocol.PAGEFAULT),
+    "POSTCOPY_LISTEN": (0, "none", "ack", Protocol.PAGEFAULT),
+    "POSTCOPY_END": (0, "none", "ack", Protocol.PAGEFAULT),
     "GET_INFLIGHT_FD": (24, "none", "body", Protocol.INFLIGHT_SHMFD),
     "SET_INFLIGHT_FD": (24, "one", "ack", Protocol.INFLIGHT_SHMFD),
     "RESET_DEVICE": (0, "none", "ack", Protocol.RESET_DEVICE),
@@ -53,6 +56,8 @@ SPEC = {
     "REM_MEM_REG": (40, "at_most_one", "ack", Protocol.CONFIGURE_MEM_SLOTS),
     "SET_STATUS": (8, "none", "ack", Protocol.STATUS),
     "GET_STATUS": (0, "none", "body", Protocol.STATUS),
+    "SET_DEVICE_STATE_FD": (8, "one", "body", Protocol.DEVICE_STATE),
+    "CHECK_DEVICE_STATE": (0, "none", "body", Protocol.DEVICE_STATE),
 }
 
 
@@ -118,6 +123,7 @@ def legal(name: str) -> Parts:
         "GET_INFLIGHT_FD": inflight(2, 256),
         "SET_INFLIGHT_FD": inflight(2, 8, 4096),
         "SET_CONFIG": config(0, bytes(6)),
+        "SET_DEVICE_STATE_FD": state(0, 0),
     }
     fds = {
         "SET_MEM_TABLE": ["memory", "memory"],
@@ -129,6 +135,7 @@ def legal(name: str) -> Parts:
         "SET_VRING_CALL": ["eventfd"],
         "SET_VRING_ERR": ["eventfd"],
         "SET_BACKEND_REQ_FD": ["socket"],
+        "SET_DEVICE_STATE_FD": ["socket"],
     }
     return Parts(name, payloads.get(name, b""), fds.get(name, []))
 
@@ -226,9 +233,10 @@ need_reply_or_not = pytest.mark.parametrize("need_reply", [False, True],
 
 
 # The configuration of a network device is read-only: test_config.py. What its bursts write is not
-# logged, so it does not offer that: test_dirty_log.py. Packets are not tracked: test_inflight.py
-NOT_OF_A_NETWORK_DEVICE = {"SET_CONFIG", "SET_LOG_BASE", "GET_INFLIGHT_FD", "SET_INFLIGHT_FD",
-                           "IOTLB_MSG"}  # the last wants another port: test_iommu.py
+# logged, so it does not offer that: test_dirty_log.py. Packets are not tracked: test_inflight.py.
+# Postcopy's have an order: test_postcopy.py. IOTLB_MSG wants another port: test_iommu.py.
+NOT_OF_A_NETWORK_DEVICE = {"SET_CONFIG", "SET_LOG_BASE", "GET_INFLIGHT_FD", "SET_INFLIGHT_FD", "IOTLB_MSG",
+                           "POSTCOPY_ADVISE", "POSTCOPY_LISTEN", "POSTCOPY_END"}
 
 
 @need_reply_or_not

@@ -22,7 +22,7 @@ struct arg {
 		   struct port_args *args);
 	size_t offset;		/* of a switch or number in struct port_args */
 	const char *values;	/* of a switch */
-	uint16_t most;		/* of a number; the least is 1 */
+	uint16_t least, most;	/* of a number */
 };
 
 static int
@@ -46,9 +46,9 @@ set_number(const char *name, const struct arg *arg, const char *value, struct po
 	char *end;
 	long count = strtol(value, &end, 10);
 
-	if (end == value || *end || count < 1 || count > arg->most) {
-		PORT_LOG(ERR, name, "%s=%s: must be a number from 1 to %u", arg->key, value,
-			 arg->most);
+	if (end == value || *end || count < arg->least || count > arg->most) {
+		PORT_LOG(ERR, name, "%s=%s: must be a number from %u to %u", arg->key, value,
+			 arg->least, arg->most);
 		return -EINVAL;
 	}
 	*(uint16_t *)((char *)args + arg->offset) = (uint16_t)count;
@@ -83,40 +83,29 @@ set_notify(const char *name, const struct arg *arg, const char *value, struct po
 	return -EINVAL;
 }
 
-/* Keys of net_vhost whose feature is not there: saying 0 is right, saying 1 must not be ignored. */
-static int
-set_off(const char *name, const struct arg *arg, const char *value, struct port_args *args)
-{
-	(void)args;
-	if (is_switch(value) && value[0] == '0')
-		return 0;
-	if (is_switch(value))
-		PORT_LOG(ERR, name, "%s=1: this feature is not available yet: leave the key out",
-			 arg->key);
-	else
-		PORT_LOG(ERR, name, "%s=%s: must be 0", arg->key, value);
-	return -EINVAL;
-}
-
 #define SWITCH(key, member, values) \
-	{ key, set_switch, offsetof(struct port_args, member), values, 0 }
-#define NUMBER(key, member, most) \
-	{ key, set_number, offsetof(struct port_args, member), NULL, most }
+	{ key, set_switch, offsetof(struct port_args, member), values, 0, 0 }
+#define NUMBER(key, member, least, most) \
+	{ key, set_number, offsetof(struct port_args, member), NULL, least, most }
 
 static const struct arg known[] = {
 	{ .key = "iface", .set = set_iface },
-	NUMBER("queues", nr_queues, VHOSTX_QUEUES_MAX),
+	NUMBER("queues", nr_queues, 1, VHOSTX_QUEUES_MAX),
 	SWITCH("client", is_client, "0 (we listen) or 1 (we connect)"),
 	SWITCH("tso", has_tso, "0 or 1 (TCP and UDP packets of up to 64 KiB, both ways)"),
 	SWITCH("linear-buffer", is_linear, "0 or 1 (a packet that spans mbufs is dropped)"),
 	SWITCH("ext-buffer", has_ext_buffers, "0 or 1 (a long packet gets a buffer of its own)"),
 	SWITCH("legacy-ol-flags", has_legacy_flags,
 	       "0 or 1 (received packets carry requests, RTE_MBUF_F_TX_*)"),
+	SWITCH("inflight", has_inflight, "0 or 1 (what is taken from the guest is noted, for who"
+	       " comes after this process)"),
+	SWITCH("postcopy-support", has_postcopy,
+	       "0 or 1 (a guest may be moved here before its memory: cores that poll may wait)"),
 	{ .key = "notify", .set = set_notify },
-	NUMBER("notify-us", notify_us, VHOSTX_NOTIFY_US_MAX),
+	NUMBER("notify-us", notify_us, 1, VHOSTX_NOTIFY_US_MAX),
+	NUMBER("control-thread", control_thread, 0, VHC_CONTROL_THREADS_MAX - 1),
 	SWITCH("iommu-support", has_iommu,
 	       "0 or 1 (a guest's IOMMU decides what the port may reach)"),
-	{ .key = "postcopy-support", .set = set_off },
 };
 
 static int

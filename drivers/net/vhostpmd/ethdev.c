@@ -281,8 +281,11 @@ server_start(struct port *port)
 		.cls = vhc_net_class(),
 		.features_off = features_off(&port->args),
 		.features_on = port->args.has_iommu ? VHC_FEATURE_ACCESS_PLATFORM : 0,
+		.inflight = port->args.has_inflight,
+		.postcopy = port->args.has_postcopy,
 		.ops = &vhostx_device_ops,
 		.ops_arg = port,
+		.control_thread = port->args.control_thread,
 	};
 	int rc = vhc_server_create(&opts, &port->server);
 
@@ -297,6 +300,16 @@ server_start(struct port *port)
 	return rc;
 }
 
+/* ethdev says that it has no place left; what to do about it, it does not. */
+static void
+explain_no_port(const char *name)
+{
+	if (rte_eth_dev_count_total() >= RTE_MAX_ETHPORTS)
+		PORT_LOG(ERR, name, "there are %d ports already, as many as this DPDK was built for"
+			 " (RTE_MAX_ETHPORTS): remove one, build DPDK with -Dmax_ethports=, or use"
+			 " libvhostcore, which has no such limit", RTE_MAX_ETHPORTS);
+}
+
 static int
 port_create(struct rte_vdev_device *vdev, const struct port_args *args)
 {
@@ -304,8 +317,10 @@ port_create(struct rte_vdev_device *vdev, const struct port_args *args)
 	struct port *port;
 	int rc;
 
-	if (!dev)
+	if (!dev) {
+		explain_no_port(rte_vdev_device_name(vdev));
 		return -ENOMEM;
+	}
 	port = port_of(dev);
 	port_fill(dev, args);
 	rc = vhostx_stats_init(port);

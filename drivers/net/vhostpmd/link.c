@@ -10,6 +10,7 @@
  * rte_eth_dev_start() and take the same lock in its callback. It reads the link after a start.
  * link_lock is never held while the application or the library is called.
  */
+#include "vhostcore_memory.h"
 #include "vhostpmd.h"
 
 /* Needs link_lock. True: the link changed. */
@@ -33,6 +34,16 @@ wants_events(const struct port *port)
 	return port->dev->state == RTE_ETH_DEV_ATTACHED && !port->is_closing;
 }
 
+/* What rte_eth_dev_socket_id() says: with no guest, where the latest one was. */
+static void
+follow_memory(struct port *port)
+{
+	int node = vhc_device_numa_node(port->device);
+
+	if (node >= 0)
+		port->dev->data->numa_node = node;
+}
+
 static void
 on_running(struct vhc_device *device, bool running, void *arg)
 {
@@ -40,6 +51,8 @@ on_running(struct vhc_device *device, bool running, void *arg)
 	bool tell;
 
 	(void)device;
+	if (running)
+		follow_memory(port);
 	pthread_mutex_lock(&port->link_lock);
 	port->is_running = running;
 	tell = link_refresh(port) && wants_events(port);

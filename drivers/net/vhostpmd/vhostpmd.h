@@ -17,6 +17,7 @@
 #include <rte_eal.h>
 #include <rte_log.h>
 
+#include "vhostcore_loop.h"
 #include "vhostcore_memory.h"
 #include "vhostcore_net.h"
 #include "vhostcore_notify.h"
@@ -34,8 +35,9 @@
 /* Shown by dpdk-pmdinfo.py and by every message about a wrong argument. */
 #define VHOSTX_PARAMS \
 	"iface=<path> queues=<1-128> client=<0|1> tso=<0|1> linear-buffer=<0|1> " \
-	"ext-buffer=<0|1> legacy-ol-flags=<0|1> notify=<inline|deferred> notify-us=<1-10000> " \
-	"iommu-support=<0|1> postcopy-support=<0>"
+	"ext-buffer=<0|1> legacy-ol-flags=<0|1> inflight=<0|1> notify=<inline|deferred> " \
+	"notify-us=<1-10000> control-thread=<0-15> postcopy-support=<0|1> " \
+	"iommu-support=<0|1>"
 
 struct rte_vdev_device;
 struct rte_vdev_driver;
@@ -57,8 +59,11 @@ struct port_args {
 	bool has_ext_buffers;
 	bool has_legacy_flags;
 	bool has_iommu;
+	bool has_inflight;
+	bool has_postcopy;
 	bool notify_is_deferred;
 	uint16_t notify_us;	/* 0: inline */
+	uint16_t control_thread;
 };
 
 /* The part of a ring's counters that `struct rte_eth_stats` has room for. */

@@ -17,7 +17,7 @@ vhc_on_set_log_base(struct vhc_device *dev, struct msg *msg, struct reply *reply
 {
 	const struct vhost_user_log *raw = &msg->payload.log;
 	char reason[DIRTY_LOG_REASON_LEN];
-	int rc = vhc_dirty_log_map(&dev->dirty, msg->fds[0], raw->size, raw->offset, reason);
+	int rc = vhc_device_set_log(dev, msg->fds[0], raw->size, raw->offset, reason);
 
 	if (rc)
 		return vhc_session_refuse(dev, rc, "SET_LOG_BASE: %s", reason);

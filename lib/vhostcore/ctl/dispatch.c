@@ -48,6 +48,9 @@ static const struct row table[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_IOTLB_MSG] = { vhc_on_iotlb_msg, NO_RING },
 	[VHOST_USER_GET_CONFIG] = { vhc_on_get_config, NO_RING },
 	[VHOST_USER_SET_CONFIG] = { vhc_on_set_config, NO_RING },
+	[VHOST_USER_POSTCOPY_ADVISE] = { vhc_on_postcopy_advise, NO_RING },
+	[VHOST_USER_POSTCOPY_LISTEN] = { vhc_on_postcopy_listen, NO_RING },
+	[VHOST_USER_POSTCOPY_END] = { vhc_on_postcopy_end, NO_RING },
 	[VHOST_USER_GET_INFLIGHT_FD] = { vhc_on_get_inflight_fd, NO_RING },
 	[VHOST_USER_SET_INFLIGHT_FD] = { vhc_on_set_inflight_fd, NO_RING },
 	[VHOST_USER_RESET_DEVICE] = { vhc_on_reset_device, NO_RING },
@@ -56,7 +59,27 @@ static const struct row table[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_REM_MEM_REG] = { vhc_on_rem_mem_reg, NO_RING },
 	[VHOST_USER_SET_STATUS] = { vhc_on_set_status, NO_RING },
 	[VHOST_USER_GET_STATUS] = { vhc_on_get_status, NO_RING },
+	[VHOST_USER_SET_DEVICE_STATE_FD] = { vhc_on_set_device_state_fd, NO_RING },
+	[VHOST_USER_CHECK_DEVICE_STATE] = { vhc_on_check_device_state, NO_RING },
 };
+
+static const struct row memory_ack = { vhc_on_memory_ack, NO_RING };
+
+/*
+ * Until the front-end knows where we have the memory it cannot bring its pages, so nothing may come
+ * that could make us use it. QEMU says END on another thread, when it likes.
+ */
+static int
+check_owed(struct vhc_device *dev, const struct schema_entry *entry, const struct msg *msg)
+{
+	if (!dev->postcopy.owes_ack || entry == &vhc_memory_ack ||
+	    msg->request == VHOST_USER_ADD_MEM_REG || msg->request == VHOST_USER_REM_MEM_REG ||
+	    msg->request == VHOST_USER_POSTCOPY_END)
+		return 0;
+	return vhc_session_refuse(dev, -EPROTO, "%s: the front-end must first acknowledge where we"
+				  " have the guest's memory (8 bytes of zeros, as SET_MEM_TABLE or"
+				  " ADD_MEM_REG)", entry->name);
+}
 
 static int
 check_gate(struct vhc_device *dev, const struct schema_entry *entry)
@@ -111,10 +134,12 @@ int
 vhc_dispatch(struct vhc_device *dev, const struct schema_entry *entry, struct msg *msg,
 	     struct reply *reply)
 {
-	const struct row *row = &table[msg->request];
+	const struct row *row = entry == &vhc_memory_ack ? &memory_ack : &table[msg->request];
 	int rc = check_gate(dev, entry);
 
 	vhc_assert(row->handler);	/* the schema knows no request that this table does not */
+	if (rc == 0)
+		rc = check_owed(dev, entry, msg);
 	if (rc == 0)
 		rc = check_ring(dev, entry, msg, row->ring);
 	return rc ? rc : row->handler(dev, msg, reply);

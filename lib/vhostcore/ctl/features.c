@@ -77,7 +77,10 @@ vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply
 	(void)reply;
 	if (alien) {
 		dev->status &= (uint8_t)~VIRTIO_STATUS_FEATURES_OK;
-		return vhc_session_refuse(dev, -EINVAL, "SET_FEATURES: %s was not offered",
+		/* QEMU repeats what the guest agreed on with the back-end before this one. */
+		return vhc_session_refuse(dev, -EINVAL, "SET_FEATURES: %s was not offered; give"
+					  " the port the options it had when the guest's driver"
+					  " started, or restart that driver",
 					  vhc_device_features_text(dev, alien, names,
 								   sizeof(names)));
 	}
@@ -99,8 +102,9 @@ vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply
 					  " %s", strerror(-rc));
 	dev->features = wanted;
 	dev->has_features = true;
-	if (!any_ring_running(dev))
-		vhc_device_forget_commands(dev);	/* another driver begins */
+	/* Another driver begins; or the one whose state was loaded before goes on. */
+	if (!any_ring_running(dev) && !dev->session->has_loaded_state)
+		vhc_device_forget_commands(dev);
 	if (!(wanted & BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT)))
 		enable_all(dev);
 	if (is_new && dev->ops.features_changed)

@@ -183,7 +183,8 @@ vhc_device_track_inflight(struct vhc_device *dev, struct vhc_queue *q)
 
 	vhc_inflight_destroy(q->inflight);
 	q->inflight = NULL;
-	if (!inflight->view.host || q->index >= inflight->num_queues)
+	/* Commands are served one by one, and nothing of them is noted. */
+	if (!inflight->view.host || q->index >= inflight->num_queues || q->is_control)
 		return 0;
 	/* The layout may have changed since the file came. */
 	if (q->claim.size > inflight->queue_size || inflight->num_queues * len > inflight->view.len)

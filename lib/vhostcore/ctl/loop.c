@@ -6,13 +6,10 @@
  * Trusts:  its callers, see loop.h.
  * Runs on: its own thread; see loop.h.
  */
-#define _GNU_SOURCE 1	/* pthread_setname_np() */
-
 #include "loop.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -22,6 +19,7 @@
 
 #include "../base/fd.h"
 #include "../base/order.h"
+#include "../base/thread.h"
 #include "../vhostcore_loop.h"
 #include "slots.h"
 #include "timers.h"
@@ -44,6 +42,7 @@ struct turn_lock {
 	uint64_t ticket_served;
 	pthread_t owner;	/* valid while depth > 0 */
 	unsigned int depth;
+	uint64_t held_since;	/* nanoseconds; 0: by nobody. Read by anyone */
 };
 
 struct loop {
@@ -64,6 +63,15 @@ struct loop {
 	uint64_t armed;		/* when timer_fd becomes readable, or before */
 	struct appear *appear;
 };
+
+static uint64_t
+now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
 
 /* The loops of the process. Never take this lock while holding a loop's. */
 static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -92,6 +100,7 @@ vhc_loop_lock(struct loop *loop)
 		while (ticket != l->ticket_served)
 			pthread_cond_wait(&l->next, &l->mutex);
 		l->owner = pthread_self();
+		st_relaxed(&l->held_since, now_ns());
 	}
 	l->depth++;
 	pthread_mutex_unlock(&l->mutex);
@@ -106,9 +115,18 @@ vhc_loop_unlock(struct loop *loop)
 	vhc_assert(is_owner(l));
 	if (--l->depth == 0) {
 		l->ticket_served++;
+		st_relaxed(&l->held_since, 0);
 		pthread_cond_broadcast(&l->next);
 	}
 	pthread_mutex_unlock(&l->mutex);
+}
+
+unsigned int
+vhc_loop_held_ms(const struct loop *loop)
+{
+	uint64_t since = ld_relaxed(&loop->lock.held_since), now = now_ns();
+
+	return since && since < now ? (unsigned int)((now - since) / 1000000u) : 0;
 }
 
 bool
@@ -173,15 +191,6 @@ vhc_loop_unwatch(struct loop *loop, uint64_t *watch)
 }
 
 /* ---- timers --------------------------------------------------------------------------------- */
-
-static uint64_t
-now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 /*
  * Make timer_fd readable at the earliest deadline. If that has moved away, it is so once too early,
@@ -322,24 +331,14 @@ run(void *arg)
 	return NULL;
 }
 
-/* A thread no signal of the application lands on; SIGBUS is about what it does itself. */
 static int
 start_thread(struct loop *loop, unsigned int nr)
 {
 	char name[16] = "vhostcore";
-	sigset_t all, before;
-	int rc;
 
 	if (nr)
 		snprintf(name, sizeof(name), "vhostcore-%u", nr % VHC_CONTROL_THREADS_MAX);
-	sigfillset(&all);
-	sigdelset(&all, SIGBUS);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&loop->thread, NULL, run, loop);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc == 0)
-		pthread_setname_np(loop->thread, name);
-	return -rc;
+	return vhc_thread_start(&loop->thread, name, run, loop);
 }
 
 static int

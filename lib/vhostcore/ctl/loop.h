@@ -44,6 +44,9 @@ bool vhc_loop_is_current(const struct loop *loop);
 /* The caller holds the lock: nothing else happens before it lets go. */
 bool vhc_loop_is_held(struct loop *loop);
 
+/* For so many milliseconds one thread has held it now; 0: nobody does. Without the lock. */
+unsigned int vhc_loop_held_ms(const struct loop *loop);
+
 /*
  * Call `fn` whenever `fd` has one of `events` (EPOLLIN...; level-triggered). `*watch` gets an id,
  * never 0. Handlers may watch and unwatch whatever they like, themselves included; once

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "../postcopy.h"
+
 static struct region_claim
 claim_of(const struct vhost_user_region *raw)
 {
@@ -28,7 +30,7 @@ region_get(struct vhc_device *dev, const char *request, const struct vhost_user_
 	   struct region **region)
 {
 	struct region_claim claim = claim_of(raw);
-	struct region *known = vhc_map_region_of(dev->map, &claim, fd);
+	struct region *known = vhc_map_region_of(vhc_postcopy_latest_map(dev), &claim, fd);
 	char reason[REGION_REASON_LEN];
 	int rc;
 
@@ -37,7 +39,8 @@ region_get(struct vhc_device *dev, const char *request, const struct vhost_user_
 		*region = known;
 		return 0;
 	}
-	rc = vhc_region_map(&claim, fd, region, reason);
+	rc = vhc_region_await(&claim, fd, dev->postcopy.is_listening ? dev->postcopy.source : NULL,
+			      region, reason);
 	return rc ? vhc_session_refuse(dev, rc, "%s: %s", request, reason) : 0;
 }
 
@@ -50,6 +53,26 @@ refuse_map(struct vhc_device *dev, const char *request, int rc)
 	return vhc_session_refuse(dev, rc, "%s: %s", request, why);
 }
 
+/* At once; in postcopy, when the front-end knows where the regions are. */
+static void
+use_map(struct vhc_device *dev, struct map *map)
+{
+	if (dev->postcopy.is_listening)
+		vhc_postcopy_propose(dev, map);
+	else
+		vhc_device_set_map(dev, map);
+}
+
+/* What it was told is all that it gets; where the regions are is said in place of its addresses. */
+static void
+tell_addresses(struct vhc_device *dev, struct vhost_user_region *raw,
+	       struct region *const *regions, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		raw[i].userspace_addr = (uintptr_t)regions[i]->host;
+	dev->postcopy.owes_ack = true;
+}
+
 /* On failure the old table stays in force. */
 int
 vhc_on_set_mem_table(struct vhc_device *dev, struct msg *msg, struct reply *reply)
@@ -60,7 +83,6 @@ vhc_on_set_mem_table(struct vhc_device *dev, struct msg *msg, struct reply *repl
 	unsigned int nr = 0;
 	int rc = 0;
 
-	(void)reply;
 	while (nr < table->nregions) {
 		rc = region_get(dev, "SET_MEM_TABLE", &table->regions[nr], msg->fds[nr],
 				&regions[nr]);
@@ -73,7 +95,12 @@ vhc_on_set_mem_table(struct vhc_device *dev, struct msg *msg, struct reply *repl
 		if (rc)
 			refuse_map(dev, "SET_MEM_TABLE", rc);
 		else
-			vhc_device_set_map(dev, map);
+			use_map(dev, map);
+	}
+	if (rc == 0 && dev->postcopy.is_listening) {
+		reply->payload.mem_table = *table;
+		reply->len = msg->size;
+		tell_addresses(dev, reply->payload.mem_table.regions, regions, nr);
 	}
 	/* A map holds its regions itself. */
 	while (nr)
@@ -91,6 +118,23 @@ vhc_on_get_max_mem_slots(struct vhc_device *dev, struct msg *msg, struct reply *
 	return 0;
 }
 
+/* The region is held by who calls. */
+static int
+add_region(struct vhc_device *dev, struct region *region)
+{
+	const struct map *old = vhc_postcopy_latest_map(dev);
+	int slot = vhc_map_slot_of(old, &region->claim), rc;
+	struct map *map;
+
+	if (slot >= 0 && old->slots[slot].region == region)
+		return 0;
+	rc = vhc_map_add(old, region, &map);
+	if (rc)
+		return refuse_map(dev, "ADD_MEM_REG", rc);
+	use_map(dev, map);
+	return 0;
+}
+
 /*
  * A front-end may send the same region once for each queue pair: the second time changes nothing.
  */
@@ -98,22 +142,35 @@ int
 vhc_on_add_mem_reg(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {
 	const struct vhost_user_region *raw = &msg->payload.mem_reg.region;
-	struct region_claim claim = claim_of(raw);
 	struct region *region;
+	int rc = region_get(dev, "ADD_MEM_REG", raw, msg->fds[0], &region);
+
+	if (rc)
+		return rc;
+	rc = add_region(dev, region);
+	if (rc == 0 && dev->postcopy.is_listening) {
+		reply->payload.mem_reg = msg->payload.mem_reg;
+		reply->len = sizeof(reply->payload.mem_reg);
+		tell_addresses(dev, &reply->payload.mem_reg.region, &region, 1);
+	}
+	vhc_region_unref(region);
+	return rc;
+}
+
+static int
+remove_region(struct vhc_device *dev, const struct map *old, const struct region_claim *claim,
+	      void (*use)(struct vhc_device *, struct map *))
+{
+	int slot = vhc_map_slot_of(old, claim);
 	struct map *map;
 	int rc;
 
-	(void)reply;
-	if (vhc_map_region_of(dev->map, &claim, msg->fds[0]))
+	if (slot < 0)
 		return 0;
-	rc = region_get(dev, "ADD_MEM_REG", raw, msg->fds[0], &region);
+	rc = vhc_map_remove(old, (unsigned int)slot, &map);
 	if (rc)
-		return rc;
-	rc = vhc_map_add(dev->map, region, &map);
-	vhc_region_unref(region);
-	if (rc)
-		return refuse_map(dev, "ADD_MEM_REG", rc);
-	vhc_device_set_map(dev, map);
+		return refuse_map(dev, "REM_MEM_REG", rc);
+	use(dev, map);
 	return 0;
 }
 
@@ -122,16 +179,11 @@ int
 vhc_on_rem_mem_reg(struct vhc_device *dev, struct msg *msg, struct reply *reply)
 {
 	struct region_claim claim = claim_of(&msg->payload.mem_reg.region);
-	int slot = vhc_map_slot_of(dev->map, &claim);
-	struct map *map;
 	int rc;
 
 	(void)reply;
-	if (slot < 0)
-		return 0;
-	rc = vhc_map_remove(dev->map, (unsigned int)slot, &map);
-	if (rc)
-		return refuse_map(dev, "REM_MEM_REG", rc);
-	vhc_device_set_map(dev, map);
-	return 0;
+	/* It is acknowledged as if we had answered it. */
+	dev->postcopy.owes_ack = dev->postcopy.is_listening;
+	rc = remove_region(dev, dev->postcopy.next, &claim, vhc_postcopy_propose);
+	return rc ? rc : remove_region(dev, dev->map, &claim, vhc_device_set_map);
 }

@@ -54,7 +54,7 @@ static int
 answer(struct session *s, const struct schema_entry *entry, const struct msg *msg,
        const struct reply *reply, const struct hook_verdict *hook, int rc)
 {
-	bool has_body = entry && entry->reply == REPLY_BODY;
+	bool has_body = (entry && entry->reply == REPLY_BODY) || reply->len;
 	bool needs_ack = msg->flags & VHOST_USER_NEED_REPLY_MASK;
 	int sent = 0;
 
@@ -143,6 +143,27 @@ conclude(struct session *s, const struct schema_entry *entry, struct reply *repl
 	return rc;
 }
 
+/*
+ * In postcopy, a front-end acknowledges what we answered to a request about memory; it says so,
+ * too, if it had nothing to request.
+ */
+static bool
+is_memory_ack(const struct vhc_device *dev, const struct msg *msg)
+{
+	bool may_come = dev->postcopy.owes_ack ||
+			(dev->postcopy.is_listening && msg->request == VHOST_USER_NONE);
+
+	return may_come && vhc_schema_is_memory_ack(msg);
+}
+
+static int
+check(struct session *s, const struct schema_entry **entry)
+{
+	*entry = &vhc_memory_ack;
+	return is_memory_ack(s->dev, &s->reader.msg) ? 0 :
+	       vhc_frame_check(&s->reader.msg, entry, s->reason);
+}
+
 /* 0: the conversation goes on; else s->reason says why it ends. */
 static int
 handle_message(struct session *s)
@@ -160,7 +181,7 @@ handle_message(struct session *s)
 	s->has_spoken = true;
 	log_debug(dev->name, "%s, %u bytes, %u descriptors", vhc_schema_name(msg->request),
 		  msg->size, msg->nr_fds);
-	rc = vhc_frame_check(msg, &entry, s->reason);
+	rc = check(s, &entry);
 	if (rc == 0 || rc == -EOPNOTSUPP)
 		rc = carry_out(dev, entry, msg, &reply, &hook);
 	return conclude(s, entry, &reply, &hook, rc);
@@ -199,11 +220,25 @@ watch_silence(struct session *s)
 		log_err(s->dev->name, "out of memory: cannot watch over a half-sent message");
 }
 
+/*
+ * QEMU, whose guest agreed with an earlier back-end on more than is offered now, does not say so:
+ * it asks, prints the missing bits to its own user, and goes.
+ */
+static const char *
+how_it_ended(const struct vhc_device *dev)
+{
+	if (!dev->is_owned || dev->has_features)
+		return "the front-end disconnected";
+	return "the front-end disconnected before it agreed on features; if it does so again and"
+	       " again, its guest's driver uses some that this port does not offer: give the port"
+	       " the options it had when that driver started (QEMU prints which are missing)";
+}
+
 static void
 end_disconnected(struct session *s)
 {
-	vhc_log(s->has_spoken ? VHC_LOG_NOTICE : VHC_LOG_INFO, s->dev->name,
-		"the front-end disconnected");
+	vhc_log(s->has_spoken ? VHC_LOG_NOTICE : VHC_LOG_INFO, s->dev->name, "%s",
+		how_it_ended(s->dev));
 	vhc_device_detach(s->dev, NULL);
 }
 
@@ -299,6 +334,7 @@ vhc_session_destroy(struct session *s)
 {
 	vhc_loop_unwatch(s->dev->loop, &s->watch);
 	vhc_loop_cancel(s->dev->loop, &s->silence_timer);
+	vhc_state_transfer_destroy(s->transfer);
 	vhc_frame_reader_reset(&s->reader);
 	/* Somebody else may have it open as well, an application that gave it to us for one. */
 	shutdown(s->sock, SHUT_RDWR);

@@ -16,6 +16,8 @@
 /* A front-end that sent part of a message has so long for the rest. */
 #define SESSION_SILENCE_MS 5000
 
+struct state_transfer;
+
 struct session {
 	struct vhc_device *dev;
 	int sock;
@@ -23,6 +25,8 @@ struct session {
 	uint64_t silence_timer;
 	bool has_spoken;		/* a whole message has come */
 	struct frame_reader reader;
+	struct state_transfer *transfer; /* of the device's state, the last one; NULL: none */
+	bool has_loaded_state;		/* what the driver commanded came that way */
 	const struct schema_entry *parked; /* what the message waits for is not over; else NULL */
 	char reason[FRAME_REASON_LEN];	/* of the refusal being handled */
 };
@@ -107,9 +111,20 @@ int vhc_on_get_max_mem_slots(struct vhc_device *dev, struct msg *msg, struct rep
 int vhc_on_add_mem_reg(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 int vhc_on_rem_mem_reg(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 
+/* postcopy.c; the last is the handler of `vhc_memory_ack` */
+int vhc_on_postcopy_advise(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+int vhc_on_postcopy_listen(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+int vhc_on_postcopy_end(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+int vhc_on_memory_ack(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+
 /* dirty_log.c */
 int vhc_on_set_log_base(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 int vhc_on_set_log_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+
+/* device_state.c; what is under way ends, without an answer */
+int vhc_on_set_device_state_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+int vhc_on_check_device_state(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+void vhc_state_transfer_destroy(struct state_transfer *transfer);
 
 /* vring.c */
 int vhc_on_set_vring_num(struct vhc_device *dev, struct msg *msg, struct reply *reply);

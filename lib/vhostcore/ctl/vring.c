@@ -120,6 +120,8 @@ vhc_on_get_vring_base(struct vhc_device *dev, struct msg *msg, struct reply *rep
 {
 	struct vhc_queue *q = queue_by_state(dev, msg);
 
+	if (q->running)
+		dev->session->has_loaded_state = false;	/* that driver is over */
 	vhc_queue_set_kick(q, -1);
 	q->started = false;
 	vhc_queue_wind_down(q);

@@ -13,9 +13,12 @@
 
 /* What the library serves by itself, whatever the device; known once there is a server. */
 static uint64_t
-default_protocol_features(void)
+default_protocol_features(const struct facade_port *port)
 {
+	bool has_postcopy = port->flags & RTE_VHOST_USER_POSTCOPY_SUPPORT;
+
 	return BIT64(VHOST_USER_PROTOCOL_F_LOG_SHMFD) |
+	       (has_postcopy ? BIT64(VHOST_USER_PROTOCOL_F_PAGEFAULT) : 0) |
 	       BIT64(VHOST_USER_PROTOCOL_F_SLAVE_SEND_FD) |
 	       BIT64(VHOST_USER_PROTOCOL_F_HOST_NOTIFIER) |
 	       BIT64(VHOST_USER_PROTOCOL_F_MQ) | BIT64(VHOST_USER_PROTOCOL_F_RARP) |
@@ -129,7 +132,7 @@ rte_vhost_driver_get_protocol_features(const char *path, uint64_t *protocol_feat
 	if (!port)
 		return -1;
 	*protocol_features = port->has_protocol_features ? port->protocol_features :
-							   default_protocol_features();
+							   default_protocol_features(port);
 	rc = vhc_facade_vdpa_mask(port->vdpa, NULL, protocol_features);
 	vhc_facade_path_put(port);
 	return rc;

@@ -103,8 +103,6 @@ check(const char *path, uint64_t flags)
 {
 	if (!*path || strlen(path) >= FACADE_PATH_LEN)
 		return refuse(path, "a socket path has 1 to 107 bytes");
-	if (flags & RTE_VHOST_USER_POSTCOPY_SUPPORT)
-		return refuse(path, "postcopy support is not there: register without that flag");
 	if (flags & RTE_VHOST_USER_ASYNC_COPY)
 		return refuse(path, "no asynchronous copies here: register without that flag");
 	return 0;

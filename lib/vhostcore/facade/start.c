@@ -50,6 +50,7 @@ options_of(struct facade_port *port)
 		.features_on = is_net ? iommu : port->features & ~all,
 		.raw_rings = !is_net && !port->vdpa,
 		.no_reconnect = port->flags & RTE_VHOST_USER_NO_RECONNECT,
+		.postcopy = port->flags & RTE_VHOST_USER_POSTCOPY_SUPPORT && !port->vdpa,
 		.ops = &vhc_facade_device_ops,
 		.ops_arg = port,
 	};

@@ -106,7 +106,7 @@ choose(struct dirty_log *log, struct dirty_map *map)
 int
 vhc_dirty_log_map(struct dirty_log *log, int fd, uint64_t size, uint64_t offset, char *reason)
 {
-	struct dirty_map *old = &log->maps[log->newest], *map = &log->maps[!log->newest];
+	struct dirty_map *map = &log->maps[!log->newest];
 	int rc = check_file(fd, size, offset, reason);
 
 	if (rc == 0)
@@ -116,8 +116,13 @@ vhc_dirty_log_map(struct dirty_log *log, int fd, uint64_t size, uint64_t offset,
 	log->newest = !log->newest;
 	if (log->active)
 		choose(log, map);
-	unmap(old);
 	return 0;
+}
+
+void
+vhc_dirty_log_drop_old(struct dirty_log *log)
+{
+	unmap(&log->maps[!log->newest]);
 }
 
 void
@@ -151,7 +156,7 @@ vhc_dirty_log_map_of(const struct dirty_log *log)
  * The front-end takes the bits away with an exchange, and a bit too many would be a page that is
  * sent once more, each time: so exactly these bits, atomically, after the stores they are for.
  */
-void
+VHC_API void
 vhc_dirty_log_mark(struct dirty_map *map, gpa guest, uint64_t len)
 {
 	uint64_t page = guest.v >> DIRTY_LOG_PAGE_BITS, last;

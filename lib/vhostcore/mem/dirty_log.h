@@ -48,11 +48,14 @@ struct dirty_log {
 
 /*
  * Map `size` bytes at `offset` of a file as the new bitmap; what is logged goes there from now on
- * if anything is. The old one is unmapped: no mark is being made there any more. The descriptor
- * stays the caller's. On failure -errno, a sentence in `reason`, and the old one stays.
+ * if anything is. The descriptor stays the caller's. On failure -errno, a sentence in `reason`, and
+ * all stays as it is. Otherwise the old one is to be dropped when nobody refers to it.
  */
 int vhc_dirty_log_map(struct dirty_log *log, int fd, uint64_t size, uint64_t offset, char *reason)
 	VHC_MUST_USE;
+
+/* Unmap the one before the newest, if it is there; waits for marks that are being made in it. */
+void vhc_dirty_log_drop_old(struct dirty_log *log);
 
 /* Nothing is logged any more, and nothing is mapped. */
 void vhc_dirty_log_unmap(struct dirty_log *log);
@@ -68,6 +71,28 @@ const struct dirty_map *vhc_dirty_log_map_of(const struct dirty_log *log);
 
 /* Mark the pages of [guest, guest + len). Every byte of the bitmap is changed in one access. */
 void vhc_dirty_log_mark(struct dirty_map *map, gpa guest, uint64_t len);
+
+static VHC_HOT bool
+dirty_log_has(const struct dirty_map *map, uint64_t page)
+{
+	return page / 8 < map->size && ld_relaxed(&map->bits[page / 8]) >> page % 8 & 1;
+}
+
+/*
+ * The same for at least one byte, but what is marked already is only looked at. There must be a
+ * full fence between the stores and this [B]: where the bit is still there after it, the front-end
+ * takes it away later, and reads the page after that.
+ */
+static VHC_HOT void
+dirty_log_touch(struct dirty_map *map, gpa at, uint64_t len)
+{
+	uint64_t first = at.v >> DIRTY_LOG_PAGE_BITS;
+	uint64_t last = (at.v + len - 1) >> DIRTY_LOG_PAGE_BITS;
+
+	if (vhc_unlikely(!dirty_log_has(map, first)) ||
+	    (last != first && (last != first + 1 || !dirty_log_has(map, last))))
+		vhc_dirty_log_mark(map, at, len);
+}
 
 /* Is anything logged just now? What is written with the gate open needs dirty_log_hold(). */
 static inline bool

@@ -71,6 +71,19 @@ map_near(const struct map_hint *hint)
 	};
 }
 
+/* The way back: guest address of what map_span() found at `host`. False: it is not there. */
+static VHC_HOT bool
+map_guest(const struct map *map, struct map_hint *hint, const void *host, gpa *guest)
+{
+	guest->v = (uint64_t)(uintptr_t)host - hint->to_host;
+	if (vhc_likely(guest->v - hint->guest < hint->size))
+		return true;
+	if (!vhc_map_search_host(map, hint, host))
+		return false;
+	guest->v = (uint64_t)(uintptr_t)host - hint->to_host;
+	return true;
+}
+
 /* Host memory for all of [guest, guest + len), or NULL if no single region holds it. */
 static VHC_HOT void *
 map_whole(const struct map *map, struct map_hint *hint, gpa guest, uint64_t len)

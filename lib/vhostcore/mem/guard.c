@@ -98,7 +98,7 @@ vhc_guard_add(void *mapping, uint64_t len, uint64_t page_size)
 	return guard;
 }
 
-/* [B] A handler that begins now sees what the caller has cleared, or we see the handler. */
+/* [T] A handler that begins now sees what the caller has cleared, or we see the handler. */
 static void
 wait_for_handlers(void)
 {
@@ -219,14 +219,14 @@ vhc_guard_mend(const void *at)
 	int saved = errno;
 	bool is_mended;
 
-	add_then_fence(&nr_inside, 1);	/* [B] */
+	add_then_fence(&nr_inside, 1);	/* [T] */
 	guard = find_guard((uintptr_t)at);
 	is_mended = guard && mend(guard, (uintptr_t)at);
 	if (is_mended) {
 		st_release(&guard->is_lost, 1);
 		tell_listeners();
 	}
-	sub_release(&nr_inside, 1);	/* [B] */
+	sub_release(&nr_inside, 1);	/* [T] */
 	errno = saved;
 	return is_mended;
 }

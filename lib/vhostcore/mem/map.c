@@ -191,6 +191,15 @@ vhc_map_lost(const struct map *map)
 }
 
 bool
+vhc_map_is_awaited(const struct map *map)
+{
+	for (unsigned int i = 0; map && i < map->nr; i++)
+		if (map->slots[i].region->source)
+			return true;
+	return false;
+}
+
+bool
 vhc_map_user_to_guest(const struct map *map, uva user, gpa *guest)
 {
 	for (unsigned int i = 0; map && i < map->nr; i++) {
@@ -203,17 +212,30 @@ vhc_map_user_to_guest(const struct map *map, uva user, gpa *guest)
 	return false;
 }
 
-bool
-vhc_map_host_to_guest(const struct map *map, const void *host, gpa *guest)
+VHC_API bool
+vhc_map_search_host(const struct map *map, struct map_hint *hint, const void *host)
 {
 	for (unsigned int i = 0; map && i < map->nr; i++) {
 		const struct map_slot *slot = &map->slots[i];
+		uint64_t guest = (uint64_t)(uintptr_t)host - slot->to_host;
 
-		guest->v = (uint64_t)(uintptr_t)host - slot->to_host;
-		if (guest->v - slot->guest < slot->size)
-			return true;
+		if (guest - slot->guest >= slot->size)
+			continue;
+		*hint = (struct map_hint){ slot->guest, slot->size, slot->to_host };
+		return true;
 	}
 	return false;
+}
+
+bool
+vhc_map_host_to_guest(const struct map *map, const void *host, gpa *guest)
+{
+	struct map_hint hint;
+
+	if (!vhc_map_search_host(map, &hint, host))
+		return false;
+	guest->v = (uint64_t)(uintptr_t)host - hint.to_host;
+	return true;
 }
 
 /* Index of the last slot that starts at or before the address, or -1. */

@@ -21,6 +21,7 @@
 
 #include "../base/range.h"
 #include "guard.h"
+#include "pages.h"
 
 #define HUGETLBFS_FS_MAGIC 0x958458f6
 
@@ -83,7 +84,7 @@ why_not_mapped(int err)
 }
 
 static int
-map_file(struct region *region, int fd, char *reason)
+map_file(struct region *region, int fd, int rights, char *reason)
 {
 	const struct region_claim *claim = &region->claim;
 	uint64_t page = vhc_region_page_size(fd);
@@ -94,8 +95,8 @@ map_file(struct region *region, int fd, char *reason)
 		return refuse(reason, -EINVAL, "it ends past the last page", claim);
 	region->page_size = page;
 	region->mapping_len = end - start;
-	region->mapping = mmap(NULL, region->mapping_len, PROT_READ | PROT_WRITE,
-			       MAP_SHARED | MAP_NORESERVE, fd, (off_t)start);
+	region->mapping = mmap(NULL, region->mapping_len, rights, MAP_SHARED | MAP_NORESERVE, fd,
+			       (off_t)start);
 	if (region->mapping == MAP_FAILED)
 		return refuse(reason, -errno, why_not_mapped(-errno), claim);
 	region->host = (uint8_t *)region->mapping + (claim->file_offset - start);
@@ -108,8 +109,33 @@ map_file(struct region *region, int fd, char *reason)
 	return refuse(reason, -ENOMEM, "out of memory", claim);
 }
 
+/* Without rights until the kernel knows that pages are missing: see vhc_pages_watch(). */
+static int
+map_watched(struct region *region, int fd, struct page_source *source, char *reason)
+{
+	int rc = map_file(region, fd, PROT_NONE, reason);
+
+	if (rc)
+		return rc;
+	rc = vhc_pages_watch(source, region);
+	if (rc == 0)
+		return 0;
+	vhc_guard_remove(region->guard);
+	munmap(region->mapping, region->mapping_len);
+	return refuse(reason, rc, "the kernel cannot wait for its pages (userfaultfd), as postcopy"
+		      " demands; give the VM -object memory-backend-memfd,share=on, or a file on"
+		      " tmpfs or hugetlbfs", &region->claim);
+}
+
 int
 vhc_region_map(const struct region_claim *claim, int fd, struct region **out, char *reason)
+{
+	return vhc_region_await(claim, fd, NULL, out, reason);
+}
+
+int
+vhc_region_await(const struct region_claim *claim, int fd, struct page_source *source,
+		 struct region **out, char *reason)
 {
 	struct region *region;
 	struct stat st;
@@ -129,7 +155,8 @@ vhc_region_map(const struct region_claim *claim, int fd, struct region **out, ch
 	if (!region)
 		return refuse(reason, -ENOMEM, "out of memory", claim);
 	*region = (struct region){ .claim = *claim, .dev = st.st_dev, .ino = st.st_ino, .refs = 1 };
-	rc = map_file(region, fd, reason);
+	rc = source ? map_watched(region, fd, source, reason) :
+		      map_file(region, fd, PROT_READ | PROT_WRITE, reason);
 	if (rc) {
 		free(region);
 		return rc;
@@ -267,6 +294,7 @@ vhc_region_unref(struct region *region)
 	vhc_assert(region->refs > 0);
 	if (--region->refs)
 		return;
+	vhc_pages_forget(region);
 	unmap_region(region);
 	free(region);
 }

@@ -15,6 +15,8 @@
 #include "addr.h"
 #include "../base/compiler.h"
 
+struct page_source;
+
 /* What the front-end says of a region. Equal requests on the same file are the same region. */
 struct region_claim {
 	gpa guest;
@@ -33,6 +35,8 @@ struct region {
 	dev_t dev;		/* identity of the file */
 	ino_t ino;
 	unsigned int refs;	/* maps that hold it */
+	struct page_source *source;	/* of its pages (pages.h); NULL: they are here ... */
+	struct region *next_watched;	/* ... and the next of its regions */
 };
 
 /* Offsets and lengths of mappings of this file are multiples of it. */
@@ -47,6 +51,10 @@ uint64_t vhc_region_page_size(int fd);
  */
 int vhc_region_map(const struct region_claim *claim, int fd, struct region **region, char *reason)
 	VHC_MUST_USE;
+
+/* The same for memory whose pages come one by one, from `source`: nothing of it is touched. */
+int vhc_region_await(const struct region_claim *claim, int fd, struct page_source *source,
+		     struct region **region, char *reason) VHC_MUST_USE;
 
 void vhc_region_ref(struct region *region);
 

@@ -31,6 +31,10 @@ uint64_t vhc_net_control_features(uint16_t nr_rings);
 uint16_t vhc_net_control_ring(uint64_t features, uint16_t nr_rings);
 enum ring_fault vhc_net_command(void *state, const struct vhc_command *command, uint8_t *ack);
 bool vhc_net_ring_in_use(const void *state, uint16_t index);
+/* state.c */
+uint32_t vhc_net_state_save(const void *state, uint8_t *bytes);
+const char *vhc_net_state_load(void *state, uint16_t nr_rings, const uint8_t *bytes, uint32_t len);
+
 void vhc_net_config(const void *state, uint16_t nr_rings, uint16_t mtu, uint8_t *bytes);
 
 #endif

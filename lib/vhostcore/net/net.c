@@ -9,6 +9,7 @@
 #include "kernel.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include <rte_ether.h>
@@ -120,15 +121,8 @@ pull_announcing(struct vhc_queue *q, void **mbufs, uint16_t n)
 }
 
 static void
-net_choose_burst(struct net_queue *nq)
+choose_pull(struct net_queue *nq, const struct net_kernel *kernel)
 {
-	const struct net_kernel *kernel = vhc_net_kernel();
-
-	nq->tracks = nq->core.inflight;
-	if (!net_is_pull(&nq->core)) {
-		nq->core.burst = kernel->push_burst(nq);
-		return;
-	}
 	nq->unstripped = kernel->pull_burst(nq);
 	if (nq->announces) {
 		nq->core.burst = pull_announcing;
@@ -136,6 +130,31 @@ net_choose_burst(struct net_queue *nq)
 	} else {
 		pull_plainly(nq);
 	}
+}
+
+/* Around those, once, where somebody wants to know on which CPU. */
+static uint16_t
+burst_noting(struct vhc_queue *q, void **mbufs, uint16_t n)
+{
+	st_relaxed(&q->poll_cpu, sched_getcpu());
+	q->burst = net_queue_of(q)->unnoted;
+	return q->burst(q, mbufs, n);
+}
+
+static void
+net_choose_burst(struct net_queue *nq)
+{
+	const struct net_kernel *kernel = vhc_net_kernel();
+
+	nq->tracks = nq->core.inflight;
+	if (net_is_pull(&nq->core))
+		choose_pull(nq, kernel);
+	else
+		nq->core.burst = kernel->push_burst(nq);
+	if (nq->core.poll_cpu != QUEUE_CPU_WANTED)
+		return;
+	nq->unnoted = nq->core.burst;
+	nq->core.burst = burst_noting;
 }
 
 /* Ring 1 is the one that every guest sends on. */
@@ -198,7 +217,7 @@ net_queue_relog(struct vhc_queue *q)
 {
 	struct net_queue *nq = net_queue_of(q);
 
-	nq->logs = vhc_queue_is_logging(q);
+	nq->log = vhc_queue_log(q);
 	net_choose_burst(nq);
 }
 
@@ -251,6 +270,8 @@ static const struct vhc_class net_class = {
 	.control_ring = vhc_net_control_ring,
 	.command = vhc_net_command,
 	.ring_in_use = vhc_net_ring_in_use,
+	.state_save = vhc_net_state_save,
+	.state_load = vhc_net_state_load,
 	.config = vhc_net_config,
 };
 
@@ -373,7 +394,7 @@ vhc_net_notify(struct net_queue *nq)
 static VHC_NOINLINE uint16_t
 burst_inside(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
 {
-	uint16_t nr = q->burst(q, (void **)mbufs, n);
+	uint16_t nr = ld_relaxed(&q->burst)(q, (void **)mbufs, n);
 
 	gate_leave(&q->gate);
 	return nr;
@@ -385,7 +406,7 @@ vhc_net_pull(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n)
 {
 	if (vhc_unlikely(!gate_enter(&q->gate)))
 		return 0;
-	if (!ring_idle(&q->ring, q->idle))
+	if (!ring_idle(&q->ring, ld_relaxed(&q->idle)))
 		return burst_inside(q, mbufs, n);
 	gate_leave(&q->gate);
 	return 0;
@@ -424,7 +445,7 @@ vhc_net_pull_into(struct vhc_queue *q, struct rte_mempool *pool, struct rte_mbuf
 {
 	if (vhc_unlikely(!gate_enter(&q->gate)))
 		return 0;
-	if (!ring_idle(&q->ring, q->idle))
+	if (!ring_idle(&q->ring, ld_relaxed(&q->idle)))
 		return burst_into(q, pool, mbufs, n);
 	gate_leave(&q->gate);
 	return 0;

@@ -49,12 +49,13 @@ struct net_queue {
 	bool linear;		/* pull: one mbuf a packet */
 	bool ext_buffers;	/* pull: long packets get buffers of their own */
 	bool vlan_strip;	/* pull: tags move into the mbuf */
+	vhc_burst_t unnoted;	/* the burst that does not note where it runs */
 	vhc_burst_t unstripped;	/* pull: the burst that leaves them where they are */
 	bool announces;		/* pull: `mac` goes before the guest's next packets */
 	struct rte_ether_addr mac;
 	uint16_t port;		/* pull: of fresh mbufs */
 	bool keeps;		/* push: packets stay the caller's */
-	bool logs;		/* the guest is being moved: what is written to it is marked */
+	struct dirty_map *log;	/* NULL, or what is written to the guest is marked there */
 	bool tracks;		/* what is taken is noted: core.inflight */
 	vhc_net_called_t called;	/* NULL: nobody asked */
 	void *called_arg;
@@ -84,24 +85,5 @@ struct rte_mbuf *vhc_net_announcement(struct net_queue *nq);
 
 /* Interrupt the driver and count it. Cold for drivers that poll. */
 void vhc_net_notify(struct net_queue *nq);
-
-/*
- * The end of every burst: what was staged is the driver's, and it hears of it if it wants to. Marks
- * come last: they count when the front-end has stopped the ring, which waits for the gate.
- */
-static VHC_HOT void
-net_publish(struct net_queue *nq, enum ring_kind kind, bool logs)
-{
-	uint16_t from = nq->core.ring.used.idx, nr = nq->core.ring.nr_staged;
-
-	if (!nr)
-		return;
-	if (ring_publish(&nq->core.ring, kind))
-		vhc_net_notify(nq);
-	else
-		stats_add(&nq->stats.notifications_suppressed, 1);
-	if (logs)
-		vhc_queue_log_entries(&nq->core, from, nr);
-}
 
 #endif

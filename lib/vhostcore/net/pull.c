@@ -14,6 +14,7 @@
 
 #include "copy.h"
 #include "hdr.h"
+#include "marks.h"
 #include "offload.h"
 #include "pool.h"
 #include "track.h"
@@ -165,7 +166,7 @@ _Static_assert(NET_RUN <= 32, "a bit for each packet of a run");
 /* Number of packets stored; *nr_taken chains were consumed for them. */
 static VHC_HOT uint16_t
 pull_run(struct net_queue *nq, struct pull_kind k, struct rte_mbuf **mbufs, uint16_t n,
-	 uint16_t *nr_taken)
+	 uint16_t *nr_taken, struct net_marks *marks)
 {
 	struct ring *r = &nq->core.ring;
 	struct pull_items items;
@@ -179,6 +180,7 @@ pull_run(struct net_queue *nq, struct pull_kind k, struct rte_mbuf **mbufs, uint
 		return 0;	/* pull_one() tries for a single mbuf, and counts */
 	refused = pull_copy(nq, k, &items, mbufs, nr);
 	ring_skip(r, k.ring, nr);
+	net_marks_entries(marks, r, r->in_order ? 1 : nr);
 	if (r->in_order)
 		ring_give_batch(r, k.ring, ring_used_id(k.ring, items.used[nr - 1]), nr);
 	else
@@ -294,7 +296,7 @@ pull_chain(struct net_queue *nq, const struct chain *c, struct rte_mbuf **mbuf)
 
 /* Consume one chain. False: stop the burst, nothing was consumed. */
 static VHC_COLD bool
-pull_one(struct net_queue *nq, struct rte_mbuf **mbuf)
+pull_one(struct net_queue *nq, struct rte_mbuf **mbuf, struct net_marks *marks)
 {
 	struct net_mark mark = net_mark(nq);
 	struct chain c;
@@ -312,7 +314,7 @@ pull_one(struct net_queue *nq, struct rte_mbuf **mbuf)
 		stats_add(&nq->stats.no_mbuf, 1);
 		return false;
 	}
-	net_give(nq, &mark, c.id, 0, c.nr_slots);
+	net_give(nq, marks, &mark, c.id, 0, c.nr_slots);
 	if (*mbuf) {
 		/* A frame is at least an Ethernet header, but its first segment need not be. */
 		uint8_t dst[6];
@@ -333,23 +335,27 @@ static VHC_HOT uint16_t
 pull_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct pull_kind k)
 {
 	struct net_queue *nq = net_queue_of(q);
+	struct net_marks space, *marks = k.logs ? &space : NULL;
 	uint16_t nr_stored = 0, nr_left = n;
 
 	if (!ring_ready(&q->ring, k.ring))
 		return 0;
+	if (k.logs)
+		net_marks_begin(&space);
 	while (nr_left) {
 		uint16_t nr_wanted = RTE_MIN(nr_left, NET_RUN), nr_taken;
 
-		nr_stored += pull_run(nq, k, mbufs + nr_stored, nr_wanted, &nr_taken);
+		nr_stored += pull_run(nq, k, mbufs + nr_stored, nr_wanted, &nr_taken,
+				      marks);
 		nr_left -= nr_taken;
 		if (vhc_likely(nr_taken))
 			continue;
-		if (!ring_more(&q->ring, k.ring) || !pull_one(nq, &mbufs[nr_stored]))
+		if (!ring_more(&q->ring, k.ring) || !pull_one(nq, &mbufs[nr_stored], marks))
 			break;
 		nr_stored += mbufs[nr_stored] != NULL;
 		nr_left--;
 	}
-	net_publish(nq, k.ring, k.logs);
+	net_publish(nq, k.ring, marks);
 	return nr_stored;
 }
 
@@ -359,12 +365,13 @@ pull_tracked(struct vhc_queue *q, void **mbufs, uint16_t n)
 {
 	struct net_queue *nq = net_queue_of(q);
 	uint16_t nr_stored = 0, nr_left = vhc_net_track_begin(nq) ? n : 0;
+	struct net_marks space, *marks = net_marks_of(nq, &space);
 	struct rte_mbuf *m;
 
-	for (; nr_left && net_has_more(nq) && pull_one(nq, &m); nr_left--)
+	for (; nr_left && net_has_more(nq) && pull_one(nq, &m, marks); nr_left--)
 		if (m)
 			mbufs[nr_stored++] = m;
-	vhc_net_track_end(nq);
+	vhc_net_track_end(nq, marks);
 	return nr_stored;
 }
 
@@ -413,7 +420,7 @@ NET_KERNEL_NAME(vhc_net_pull_burst)(const struct net_queue *nq)
 		return pull_nowhere;
 	if (nq->tracks)
 		return pull_tracked;
-	if (nq->logs)
+	if (nq->log)
 		return pull_logged(nq);
 	if (nq->core.ring.kind == RING_PACKED)
 		return nq->csum ? pull_packed_csum : pull_packed;

@@ -13,6 +13,7 @@
 
 #include "copy.h"
 #include "hdr.h"
+#include "marks.h"
 #include "offload.h"
 #include "pool.h"
 #include "track.h"
@@ -33,7 +34,6 @@ struct push_items {
 	uint16_t len[NET_RUN];		/* without the packet header */
 	uint8_t flags[NET_RUN];		/* of the packet header */
 	uint64_t used[NET_RUN];		/* to give them back */
-	uint64_t guest[NET_RUN];	/* where it lies in the guest, to be marked */
 	bool odd;	/* not all of them go back to one pool as they are */
 };
 
@@ -117,8 +117,6 @@ push_look(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs,
 		items->src[i] = (const uint8_t *)m->buf_addr + REARM_DATA_OFF(word);
 		items->dst[i] = dst;
 		items->len[i] = (uint16_t)len;
-		if (k.logs)
-			items->guest[i] = look.addr;
 		if (k.csum)
 			items->flags[i] = push_flags(nq->csum, m->ol_flags);
 		items->used[i] = ring_used(&w, k.ring, look.id, k.hdr_len + len);
@@ -153,9 +151,22 @@ push_copy(struct net_queue *nq, struct push_kind k, const struct push_items *ite
 	stats_run_end(&run, &nq->stats);
 }
 
+static VHC_HOT void
+push_mark_run(struct net_queue *nq, uint32_t hdr_len, const struct push_items *items, uint16_t nr,
+	      struct net_marks *marks)
+{
+	net_marks_make_room(nq, marks, nr);
+	for (uint16_t i = 0; i < nr; i++) {
+		marks->host[marks->nr + i] = items->dst[i];
+		marks->len[marks->nr + i] = hdr_len + items->len[i];
+	}
+	marks->nr += nr;
+}
+
 /* Number of packets sent, and freed unless they are kept. */
 static VHC_HOT uint16_t
-push_run(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs, uint16_t n)
+push_run(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs, uint16_t n,
+	 struct net_marks *marks)
 {
 	struct ring *r = &nq->core.ring;
 	struct push_items items;
@@ -165,12 +176,13 @@ push_run(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs, uint
 		return 0;
 	push_copy(nq, k, &items, nr);
 	if (k.logs)
-		vhc_queue_log_run(&nq->core, items.guest, items.len, k.hdr_len, nr);
+		push_mark_run(nq, k.hdr_len, &items, nr, marks);
 	if (!k.keeps && vhc_likely(!items.odd))
 		pool_put(mbufs[0]->pool, mbufs, nr);
 	else if (!k.keeps)
 		rte_pktmbuf_free_bulk(mbufs, nr);
 	ring_skip(r, k.ring, nr);
+	net_marks_entries(marks, r, nr);
 	ring_give_run(r, k.ring, items.used, nr);
 	return nr;
 }
@@ -202,6 +214,7 @@ struct push_writer {
 	struct chain_pos pos;
 	uint32_t in_current;	/* bytes written to the current chain */
 	struct net_mark mark;	/* before the mbuf's first chain */
+	struct net_marks *marks;
 	uint16_t nr_buffers;	/* of the packet */
 	uint16_t nr_filled;	/* buffers of all packets */
 	struct push_filled filled[PUSH_BUFFERS_MAX];
@@ -240,15 +253,18 @@ push_add_filled(struct push_writer *w, const struct chain *c, uint32_t len)
 	};
 }
 
-/* What was just written to the start of a chain: marks made before that would not count. */
+/* `len` bytes were written to the start of a chain, the last just now. */
 static void
-push_mark_chain(struct net_queue *nq, const struct chain *c, uint32_t len)
+push_mark_chain(struct push_writer *w, const struct chain *c, uint32_t len)
 {
 	struct chain_pos pos = chain_writable(c);
+	struct net_marks *marks = w->marks;
 	struct span piece;
 
-	while (nq->logs && len && (piece = chain_next(&pos, len)).len) {
-		vhc_queue_log_host(&nq->core, piece.ptr, piece.len);
+	while (marks && len && (piece = chain_next(&pos, len)).len) {
+		net_marks_make_room(w->nq, marks, 1);
+		marks->host[marks->nr] = piece.ptr;
+		marks->len[marks->nr++] = (uint32_t)piece.len;
 		len -= (uint32_t)piece.len;
 	}
 }
@@ -258,7 +274,7 @@ push_finish_chain(struct push_writer *w)
 {
 	if (!w->current)
 		return;
-	push_mark_chain(w->nq, w->current, w->in_current);
+	push_mark_chain(w, w->current, w->in_current);
 	push_add_filled(w, w->current, w->in_current);
 	w->current = NULL;
 }
@@ -274,7 +290,7 @@ push_pass_over(struct push_writer *w, const struct chain *c)
 		push_add_filled(w, c, 0);
 		return;
 	}
-	net_give(w->nq, &w->mark, c->id, 0, c->nr_slots);
+	net_give(w->nq, w->marks, &w->mark, c->id, 0, c->nr_slots);
 	w->mark = net_mark(w->nq);
 }
 
@@ -343,7 +359,7 @@ push_end_packet(struct push_writer *w)
 
 		chain_copy_out(&pos, before, sizeof(before));
 		chain_copy_in(&pos, &nr_buffers, sizeof(nr_buffers));
-		push_mark_chain(w->nq, &w->first, VIRTIO_NET_HDR_LEN);
+		push_mark_chain(w, &w->first, VIRTIO_NET_HDR_LEN);
 	}
 	w->nr_buffers = 0;
 }
@@ -411,7 +427,7 @@ static void
 push_complete(struct push_writer *w)
 {
 	for (uint16_t i = 0; i < w->nr_filled; i++)
-		net_give(w->nq, &w->mark, w->filled[i].id, w->filled[i].len,
+		net_give(w->nq, w->marks, &w->mark, w->filled[i].id, w->filled[i].len,
 			 w->filled[i].nr_slots);
 }
 
@@ -444,7 +460,7 @@ push_prepare(struct net_queue *nq, struct rte_mbuf *m, struct offload_head *head
 }
 
 static VHC_COLD enum push_result
-push_one(struct net_queue *nq, struct rte_mbuf *m)
+push_one(struct net_queue *nq, struct rte_mbuf *m, struct net_marks *marks)
 {
 	struct offload_head head;
 	struct push_writer w;
@@ -453,6 +469,7 @@ push_one(struct net_queue *nq, struct rte_mbuf *m)
 	if (!push_prepare(nq, m, &head))
 		return PUSH_DROPPED;
 	w.nq = nq;
+	w.marks = marks;
 	w.current = NULL;
 	w.mark = net_mark(nq);
 	w.nr_buffers = w.nr_filled = 0;
@@ -477,24 +494,28 @@ static VHC_HOT uint16_t
 push_burst(struct vhc_queue *q, struct rte_mbuf **mbufs, uint16_t n, struct push_kind k)
 {
 	struct net_queue *nq = net_queue_of(q);
+	struct net_marks space, *marks = k.logs ? &space : NULL;
 	bool more = ring_ready(&q->ring, k.ring);
 	uint16_t nr_done = 0;
 
+	if (k.logs)
+		net_marks_begin(&space);
+
 	while (nr_done < n && more) {
 		uint16_t nr_wanted = RTE_MIN((uint16_t)(n - nr_done), NET_RUN);
-		uint16_t nr_taken = push_run(nq, k, mbufs + nr_done, nr_wanted);
+		uint16_t nr_taken = push_run(nq, k, mbufs + nr_done, nr_wanted, marks);
 
 		nr_done += nr_taken;
 		if (vhc_likely(nr_taken))
 			continue;
 		more = ring_more(&q->ring, k.ring);
-		if (!more || push_one(nq, mbufs[nr_done]) == PUSH_FULL)
+		if (!more || push_one(nq, mbufs[nr_done], marks) == PUSH_FULL)
 			break;
 		if (!k.keeps)
 			rte_pktmbuf_free(mbufs[nr_done]);
 		nr_done++;
 	}
-	net_publish(nq, k.ring, k.logs);
+	net_publish(nq, k.ring, marks);
 	if (vhc_unlikely(nr_done < n))
 		stats_add(&nq->stats.ring_full, 1);
 	return nr_done;
@@ -505,16 +526,17 @@ static uint16_t
 push_tracked(struct vhc_queue *q, void **mbufs, uint16_t n)
 {
 	struct net_queue *nq = net_queue_of(q);
+	struct net_marks space, *marks = net_marks_of(nq, &space);
 	bool more = vhc_net_track_begin(nq);
 	uint16_t nr_done = 0;
 
 	for (; nr_done < n && more && net_has_more(nq); nr_done++) {
-		if (push_one(nq, mbufs[nr_done]) == PUSH_FULL)
+		if (push_one(nq, mbufs[nr_done], marks) == PUSH_FULL)
 			break;
 		if (!nq->keeps)
 			rte_pktmbuf_free(mbufs[nr_done]);
 	}
-	vhc_net_track_end(nq);
+	vhc_net_track_end(nq, marks);
 	if (nr_done < n)
 		stats_add(&nq->stats.ring_full, 1);
 	return nr_done;
@@ -564,7 +586,7 @@ NET_KERNEL_NAME(vhc_net_push_burst)(const struct net_queue *nq)
 {
 	if (nq->tracks)
 		return push_tracked;
-	if (nq->logs)
+	if (nq->log)
 		return push_logged(nq);
 	if (nq->core.ring.kind == RING_PACKED)
 		return nq->csum ? PUSH_CHOICE(nq, push_packed_csum) : PUSH_CHOICE(nq, push_packed);

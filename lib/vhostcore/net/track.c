@@ -52,7 +52,7 @@ vhc_net_note(struct net_queue *nq, struct net_mark *mark, uint16_t id, uint16_t 
 }
 
 void
-vhc_net_track_end(struct net_queue *nq)
+vhc_net_track_end(struct net_queue *nq, struct net_marks *marks)
 {
 	struct inflight *f = nq->core.inflight;
 	struct ring *r = &nq->core.ring;
@@ -62,8 +62,10 @@ vhc_net_track_end(struct net_queue *nq)
 		if (r->kind == RING_PACKED)
 			used = slot_after(r, used, r->nr_staged);
 		vhc_inflight_begin_staged(f, used);
-		net_publish(nq, r->kind, nq->logs);
+		net_publish(nq, r->kind, marks);
 		vhc_inflight_end(f, r->used);
+	} else {
+		net_publish(nq, r->kind, marks);	/* of a packet that was given up */
 	}
 	if (!nq->announces)
 		nq->core.idle = net_idle(nq);

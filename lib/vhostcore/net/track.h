@@ -13,7 +13,7 @@
 #define VHC_NET_TRACK_H
 
 #include "../ring/inflight.h"
-#include "net.h"
+#include "marks.h"
 
 /* Where the chains of a packet begin. */
 struct net_mark {
@@ -25,7 +25,7 @@ struct net_mark {
 bool vhc_net_track_begin(struct net_queue *nq);
 
 /* All that was given becomes the driver's. */
-void vhc_net_track_end(struct net_queue *nq);
+void vhc_net_track_end(struct net_queue *nq, struct net_marks *marks);
 
 /* The chain at `mark`, which moves on, is about to be given. */
 void vhc_net_note(struct net_queue *nq, struct net_mark *mark, uint16_t id, uint16_t nr_slots);
@@ -68,10 +68,12 @@ net_has_more(struct net_queue *nq)
 }
 
 static inline void
-net_give(struct net_queue *nq, struct net_mark *mark, uint16_t id, uint32_t len, uint16_t nr_slots)
+net_give(struct net_queue *nq, struct net_marks *marks, struct net_mark *mark, uint16_t id,
+	 uint32_t len, uint16_t nr_slots)
 {
 	if (vhc_unlikely(nq->tracks))
 		vhc_net_note(nq, mark, id, nr_slots);
+	net_marks_entries(marks, &nq->core.ring, 1);
 	ring_give(&nq->core.ring, nq->core.ring.kind, id, len, nr_slots);
 }
 

@@ -62,7 +62,7 @@ note(struct ring_miss *miss, uint64_t iova, bool writes)
 	miss->iova = iova;
 	miss->writes = writes;
 	miss->nr_asked = 0;
-	st_release(&miss->state, MISS_NOTED);	/* [M] */
+	st_release(&miss->state, MISS_NOTED);	/* [I] */
 	fd_signal(miss->wake_fd);
 }
 
@@ -70,7 +70,7 @@ VHC_API enum ring_fault
 vhc_ring_miss(struct ring *r, enum ring_fault fault, uint64_t addr, uint32_t len, bool writes)
 {
 	struct ring_miss *miss = &r->miss;
-	uint32_t state = ld_acquire(&miss->state);	/* [M] */
+	uint32_t state = ld_acquire(&miss->state);	/* [I] */
 	uint32_t nr;
 
 	if (!miss->is_on)

@@ -24,7 +24,7 @@ enum miss_state {
 };
 
 struct ring_miss {
-	uint32_t state;		/* enum miss_state: stored with release, loaded with acquire [M] */
+	uint32_t state;		/* enum miss_state: stored with release, loaded with acquire [I] */
 	bool is_on;		/* there is an IOMMU */
 	bool writes;
 	uint8_t nr_asked;	/* control's, like the next */

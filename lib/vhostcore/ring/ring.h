@@ -80,6 +80,7 @@ struct ring {
 
 	struct map_hint hint;
 	struct map_hint table_hint;	/* indirect tables lie elsewhere than packets */
+	struct map_hint back_hint;	/* for the way back, by what is marked as written */
 	/*
 	 * What may be read and what may be written: `map` is one of them. Without an IOMMU all of
 	 * them are the guest's memory.

@@ -51,25 +51,30 @@ waits(struct ring *r, const struct part *part, uint64_t missing, char *reason)
 	return NULL;
 }
 
-/* Pages that are neighbours for the driver, and not here, are mapped once more. */
+/*
+ * Pages that are neighbours for the driver, and not here, are mapped once more. Not while they are
+ * still to come: in another mapping of them the kernel would not wait, but make an empty one.
+ */
 static void *
 view_pieces(struct view *view, const struct part *part, const struct span *pieces,
-	    unsigned int nr, char *reason)
+	    unsigned int nr, bool are_awaited, char *reason)
 {
-	int rc = vhc_view_map(view, pieces, nr);
+	int rc = are_awaited ? -EBUSY : vhc_view_map(view, pieces, nr);
 
 	if (rc == 0)
 		return view->host;
-	snprintf(reason, RING_REASON_LEN, "its %s ring lies in %u pieces that cannot be mapped one"
-		 " behind the other: give the VM memory of 4 KiB pages, not huge ones, or rings"
-		 " of at most 256 entries", part->name, nr);
+	snprintf(reason, RING_REASON_LEN, "its %s ring lies in %u pieces%s", part->name, nr,
+		 are_awaited ? ", and waits until all of the guest's memory has come (postcopy)" :
+		 " that cannot be mapped one behind the other: give the VM memory of 4 KiB pages,"
+		 " not huge ones, or rings of at most 256 entries");
 	errno = -rc;
 	return NULL;
 }
 
 /* [at, at + len) of the guest's IOMMU. The first address that lacks is noted. */
 static void *
-translate_iova(struct ring *r, const struct part *part, const struct iotlb *iotlb, char *reason)
+translate_iova(struct ring *r, const struct part *part, const struct ring_claim *claim,
+	       const struct map *map, char *reason)
 {
 	struct span pieces[VIEW_PIECES_MAX];
 	struct view *view = &r->views[part->number];
@@ -77,8 +82,8 @@ translate_iova(struct ring *r, const struct part *part, const struct iotlb *iotl
 	uint64_t done = 0;
 
 	while (done < part->len && nr < VIEW_PIECES_MAX) {
-		struct span span = vhc_iotlb_span(iotlb, part->at.v + done, part->len - done,
-						  part->access);
+		struct span span = vhc_iotlb_span(claim->iotlb, part->at.v + done,
+						  part->len - done, part->access);
 
 		if (!span.len)
 			return waits(r, part, part->at.v + done, reason);
@@ -86,7 +91,7 @@ translate_iova(struct ring *r, const struct part *part, const struct iotlb *iotl
 		done += span.len;
 	}
 	if (done < part->len || nr > 1)
-		return view_pieces(view, part, pieces, nr, reason);
+		return view_pieces(view, part, pieces, nr, vhc_map_is_awaited(map), reason);
 	vhc_view_unmap(view);
 	return pieces[0].ptr;
 }
@@ -106,7 +111,7 @@ translate_part(struct ring *r, const struct part *part, const struct ring_claim 
 		return NULL;
 	}
 	if (claim->iotlb)
-		return translate_iova(r, part, claim->iotlb, reason);
+		return translate_iova(r, part, claim, map, reason);
 	span = vhc_map_user_span(map, part->at, part->len);
 	return span.ptr ? span.ptr : not_shared(part, reason);
 }
@@ -161,15 +166,31 @@ check_size(const struct ring_claim *claim, char *reason)
 
 /* Where descriptors may point, and that nobody remembers what they pointed to before. */
 static void
-set_maps(struct ring *r, const struct ring_claim *claim, const struct map *map)
+set_maps(struct ring *r, const struct map *readable, const struct map *writable,
+	 const struct map *memory)
 {
-	r->memory = map;
-	r->readable = claim->iotlb ? claim->iotlb->readable : map;
-	r->writable = claim->iotlb ? claim->iotlb->writable : map;
+	r->readable = readable;
+	r->writable = writable;
+	r->memory = memory;
+	r->map = r->driver_only_sends ? readable : writable;
+	r->hint = r->table_hint = r->other_hint = r->back_hint = (struct map_hint){ 0 };
+}
+
+void
+vhc_ring_use_map(struct ring *r, const struct map *map)
+{
+	set_maps(r, map, map, map);
+}
+
+static void
+set_maps_of(struct ring *r, const struct ring_claim *claim, const struct map *map)
+{
 	r->driver_only_sends = claim->driver_only_sends;
-	r->map = r->driver_only_sends ? r->readable : r->writable;
-	r->hint = r->table_hint = r->other_hint = (struct map_hint){ 0 };
 	r->miss.is_on = claim->iotlb;
+	if (claim->iotlb)
+		set_maps(r, claim->iotlb->readable, claim->iotlb->writable, map);
+	else
+		vhc_ring_use_map(r, map);
 }
 
 void
@@ -186,7 +207,7 @@ vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct 
 	struct parts parts = claim->kind == RING_PACKED ? packed_parts(claim) : split_parts(claim);
 	void *g_desc, *g_avail, *g_used;
 
-	set_maps(r, claim, map);
+	set_maps_of(r, claim, map);
 	if (check_size(claim, reason))
 		return -EINVAL;
 	g_desc = translate_part(r, &parts.desc, claim, map, reason);

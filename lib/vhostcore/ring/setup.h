@@ -40,6 +40,12 @@ struct vhc_queue_monitor;
 int vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct map *map,
 		       char *reason) VHC_MUST_USE;
 
+/*
+ * What the addresses in it mean is in this map from now on. Its own parts stay where they are. Not
+ * with an IOMMU.
+ */
+void vhc_ring_use_map(struct ring *r, const struct map *map);
+
 /* The ring stands still, and is translated anew before it goes on. */
 void vhc_ring_forget_views(struct ring *r);
 

@@ -15,6 +15,7 @@
 
 /* Requests from the front-end. */
 enum vhost_user_request {
+	VHOST_USER_NONE = 0,
 	VHOST_USER_GET_FEATURES = 1,
 	VHOST_USER_SET_FEATURES = 2,
 	VHOST_USER_SET_OWNER = 3,
@@ -39,6 +40,9 @@ enum vhost_user_request {
 	VHOST_USER_IOTLB_MSG = 22,
 	VHOST_USER_GET_CONFIG = 24,
 	VHOST_USER_SET_CONFIG = 25,
+	VHOST_USER_POSTCOPY_ADVISE = 28,
+	VHOST_USER_POSTCOPY_LISTEN = 29,
+	VHOST_USER_POSTCOPY_END = 30,
 	VHOST_USER_GET_INFLIGHT_FD = 31,
 	VHOST_USER_SET_INFLIGHT_FD = 32,
 	VHOST_USER_RESET_DEVICE = 34,
@@ -47,6 +51,8 @@ enum vhost_user_request {
 	VHOST_USER_REM_MEM_REG = 38,
 	VHOST_USER_SET_STATUS = 39,
 	VHOST_USER_GET_STATUS = 40,
+	VHOST_USER_SET_DEVICE_STATE_FD = 42,
+	VHOST_USER_CHECK_DEVICE_STATE = 43,
 	VHOST_USER_REQUEST_MAX
 };
 
@@ -68,6 +74,7 @@ enum vhost_user_backend_request {
 #define VHOST_USER_PROTOCOL_F_REPLY_ACK_BIT		3
 #define VHOST_USER_PROTOCOL_F_MTU_BIT			4
 #define VHOST_USER_PROTOCOL_F_BACKEND_REQ_BIT		5
+#define VHOST_USER_PROTOCOL_F_PAGEFAULT_BIT		8
 #define VHOST_USER_PROTOCOL_F_CONFIG_BIT		9
 #define VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD_BIT	10
 #define VHOST_USER_PROTOCOL_F_HOST_NOTIFIER_BIT		11
@@ -75,6 +82,7 @@ enum vhost_user_backend_request {
 #define VHOST_USER_PROTOCOL_F_RESET_DEVICE_BIT		13
 #define VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS_BIT	15
 #define VHOST_USER_PROTOCOL_F_STATUS_BIT		16
+#define VHOST_USER_PROTOCOL_F_DEVICE_STATE_BIT		19
 
 /* Header flags. */
 #define VHOST_USER_VERSION_MASK		0x3u
@@ -96,6 +104,12 @@ enum vhost_user_backend_request {
 #define VHOST_USER_CONFIG_MIGRATION	1u
 
 #define VHOST_VRING_F_LOG_BIT		0
+
+/* SET_DEVICE_STATE_FD: which way, and when; of the answer, the part that says no. */
+#define VHOST_USER_STATE_SAVE		0u
+#define VHOST_USER_STATE_LOAD		1u
+#define VHOST_USER_STATE_STOPPED	0u
+#define VHOST_USER_STATE_ERROR		1u
 
 struct vhost_user_header {
 	uint32_t request;
@@ -164,6 +178,11 @@ struct vhost_user_vring_area {
 	uint64_t offset;
 };
 
+struct vhost_user_state_fd {
+	uint32_t direction;
+	uint32_t phase;
+};
+
 /* The same in both directions; which, the type says. */
 struct vhost_iotlb_msg {
 	uint64_t iova;
@@ -193,6 +212,7 @@ union vhost_user_payload {
 	struct vhost_user_config config;
 	struct vhost_user_inflight inflight;
 	struct vhost_user_log log;
+	struct vhost_user_state_fd state_fd;
 	struct vhost_iotlb_msg iotlb;
 };
 

@@ -29,6 +29,7 @@
 #define MEM_TABLE	.size = SIZE_MEM_TABLE
 #define CONFIG		.size = SIZE_CONFIG
 #define IOTLB		.size = SIZE_EXACT, .bytes = sizeof(struct vhost_iotlb_msg)
+#define STATE_FD	.size = SIZE_EXACT, .bytes = sizeof(struct vhost_user_state_fd)
 #define INFLIGHT	.size = SIZE_EXACT, .bytes = sizeof(struct vhost_user_inflight)
 
 #define ALWAYS		SCHEMA_NO_GATE
@@ -63,6 +64,9 @@ static const struct schema_entry table[VHOST_USER_REQUEST_MAX] = {
 	REQUEST(IOTLB_MSG, IOTLB, FDS_NONE, REPLY_ACK, ALWAYS, false),
 	REQUEST(GET_CONFIG, CONFIG, FDS_NONE, REPLY_BODY, GATE(CONFIG), true),
 	REQUEST(SET_CONFIG, CONFIG, FDS_NONE, REPLY_ACK, GATE(CONFIG), true),
+	REQUEST(POSTCOPY_ADVISE, NOTHING, FDS_NONE, REPLY_BODY, GATE(PAGEFAULT), true),
+	REQUEST(POSTCOPY_LISTEN, NOTHING, FDS_NONE, REPLY_ACK, GATE(PAGEFAULT), true),
+	REQUEST(POSTCOPY_END, NOTHING, FDS_NONE, REPLY_ACK, GATE(PAGEFAULT), true),
 	REQUEST(GET_INFLIGHT_FD, INFLIGHT, FDS_NONE, REPLY_BODY, GATE(INFLIGHT_SHMFD), true),
 	REQUEST(SET_INFLIGHT_FD, INFLIGHT, FDS_ONE, REPLY_ACK, GATE(INFLIGHT_SHMFD), true),
 	REQUEST(RESET_DEVICE, NOTHING, FDS_NONE, REPLY_ACK, GATE(RESET_DEVICE), true),
@@ -71,7 +75,22 @@ static const struct schema_entry table[VHOST_USER_REQUEST_MAX] = {
 	REQUEST(REM_MEM_REG, MEM_REG, FDS_AT_MOST_ONE, REPLY_ACK, GATE(CONFIGURE_MEM_SLOTS), true),
 	REQUEST(SET_STATUS, U64, FDS_NONE, REPLY_ACK, GATE(STATUS), true),
 	REQUEST(GET_STATUS, NOTHING, FDS_NONE, REPLY_BODY, GATE(STATUS), true),
+	REQUEST(SET_DEVICE_STATE_FD, STATE_FD, FDS_ONE, REPLY_BODY, GATE(DEVICE_STATE), true),
+	REQUEST(CHECK_DEVICE_STATE, NOTHING, FDS_NONE, REPLY_BODY, GATE(DEVICE_STATE), true),
 };
+
+const struct schema_entry vhc_memory_ack = {
+	.name = "the acknowledgement of where memory is", U64, .fds = FDS_NONE,
+	.reply = REPLY_ACK, .gate = GATE(PAGEFAULT), .needs_protocol_features = true,
+};
+
+bool
+vhc_schema_is_memory_ack(const struct msg *msg)
+{
+	return msg->size == vhc_memory_ack.bytes && msg->nr_fds == 0 &&
+	       (msg->request == VHOST_USER_NONE || msg->request == VHOST_USER_SET_MEM_TABLE ||
+		msg->request == VHOST_USER_ADD_MEM_REG || msg->request == VHOST_USER_REM_MEM_REG);
+}
 
 static int VHC_PRINTF(2, 3)
 refuse(char *reason, const char *format, ...)

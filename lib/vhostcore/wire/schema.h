@@ -48,6 +48,13 @@ struct schema_entry {
 	bool needs_protocol_features;	/* legal only if we offered F_PROTOCOL_FEATURES */
 };
 
+/*
+ * Not a request: in postcopy, front-ends acknowledge our answer to the last request about memory by
+ * its number - or 0 - with a u64. Only who knows that one is due can tell it from a wrong request.
+ */
+extern const struct schema_entry vhc_memory_ack;
+bool vhc_schema_is_memory_ack(const struct msg *msg);
+
 /* The entry of a request, or NULL if we do not know it. */
 const struct schema_entry *vhc_schema_find(uint32_t request);
 

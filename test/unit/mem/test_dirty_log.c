@@ -155,6 +155,8 @@ test_on_and_off(void)
 	CHECK_EQ(f.bytes[0], 1);
 	/* A new one does not begin by itself. */
 	CHECK_EQ(vhc_dirty_log_map(&log, f.fd, 8, 8, reason), 0);
+	CHECK_EQ(nr_mappings(), 3);
+	vhc_dirty_log_drop_old(&log);
 	mark(&log, PAGE, 1);
 	CHECK_EQ(f.bytes[8], 0);
 	vhc_dirty_log_set(&log, true);
@@ -290,6 +292,7 @@ test_marks_while_the_log_is_replaced(void)
 		const struct file *old = &files[nr % RACE_FILES], *next = &files[++nr % RACE_FILES];
 
 		CHECK_EQ(vhc_dirty_log_map(&race_log, next->fd, RACERS * PAGE, 5, reason), 0);
+		vhc_dirty_log_drop_old(&race_log);
 		/* As a front-end does: the last harvest of the old one. */
 		memcpy(taken, old->bytes + 5, sizeof(taken));
 		for (size_t i = 0; i < sizeof(all); i++)

@@ -4,11 +4,13 @@
  *
  * Each seed draws what is negotiated, the ring's size and where it begins; then chains of any shape
  * (shape.h), packets of any kind and bursts of any size. Nothing may be lost but what fits nowhere.
+ * Some of the time the guest is being moved: then exactly the pages that are written are marked.
  */
 #define _GNU_SOURCE 1
 
 #include "model/packet.h"
 #include "model/shape.h"
+#include "model/watch.h"
 
 #define NR_SEEDS	24
 #define NR_TURNS	40
@@ -16,6 +18,8 @@
 
 static struct net_rig rig;
 static struct shaper shaper;
+static struct watch watch;
+static bool is_logged;
 
 /* A packet on its way, as it is to arrive. */
 struct expected {
@@ -76,12 +80,25 @@ open_rig(void)
 		.guest = &rig.guest, .hdr_len = rig.hdr_len,
 		.indirect = conf.features & RIG_INDIRECT, .packed = rig.tx.kind == RING_PACKED,
 	};
+	watch_open(&watch, &rig, WATCH_SIZE_ALL, random_below(5000), one_in(2));
+	is_logged = false;
+}
+
+static void
+close_rig(void)
+{
+	net_rig_close(&rig);
+	watch_close(&watch);
 }
 
 /* When nothing lies in the ring, all memory is free again. */
 static void
 begin_turn(const struct driver *d)
 {
+	if (one_in(4)) {
+		is_logged = !is_logged;
+		watch_switch(&watch, is_logged);
+	}
 	nr_expected = nr_arrived = 0;
 	if (d->nr_free == d->size) {
 		shaper.taken = 0;
@@ -187,8 +204,11 @@ pull_all(void)
 
 	while (nr_arrived < nr_expected) {
 		uint16_t want = (uint16_t)(1 + random_below(NR_PACKETS_MAX));
-		uint16_t nr = vhc_net_pull(rig.pull, mbufs, want);
+		uint16_t nr;
 
+		watch_begin(&watch);
+		nr = vhc_net_pull(rig.pull, mbufs, want);
+		watch_end(&watch, is_logged);
 		CHECK_EQ(nr, RTE_MIN((uint32_t)want, nr_expected - nr_arrived));
 		for (uint16_t i = 0; i < nr; i++)
 			take_expected(mbufs[i]);
@@ -224,7 +244,7 @@ pull_turns(void)
 		collect_all_sent();
 	}
 	CHECK_EQ(rig_nr_faults(rig.pull), 0);
-	net_rig_close(&rig);
+	close_rig();
 }
 
 static void
@@ -316,7 +336,9 @@ push_random(void)
 	for (uint16_t i = 0; i < nr; i++)
 		mbufs[i] = (one_in(3) ? make_unsummed : make_plain)(&expected[i]);
 	nr_too_long = rig_stats(rig.push).too_long;
+	watch_begin(&watch);
 	nr_done = vhc_net_push(rig.push, mbufs, nr);
+	watch_end(&watch, is_logged);
 	CHECK(nr_done <= nr);
 	nr_too_long = rig_stats(rig.push).too_long - nr_too_long;
 	rig.half_written |= nr_done < nr || nr_too_long;
@@ -363,7 +385,7 @@ push_turns(void)
 		receive_all();
 	}
 	CHECK_EQ(rig_nr_faults(rig.push), 0);
-	net_rig_close(&rig);
+	close_rig();
 }
 
 static void

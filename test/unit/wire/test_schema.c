@@ -50,6 +50,8 @@ static const struct {
 	{ 38, "REM_MEM_REG", 40, 0, false, 15 },
 	{ 39, "SET_STATUS", 8, 0, false, 16 },
 	{ 40, "GET_STATUS", 0, 0, true, 16 },
+	{ 42, "SET_DEVICE_STATE_FD", 8, 1, true, 19 },
+	{ 43, "CHECK_DEVICE_STATE", 0, 0, true, 19 },
 };
 
 static char reason[FRAME_REASON_LEN];

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Memory comes and goes under traffic: no packet is lost or turned away, and no other port notices."""
+
+import contextlib
+import os
+import struct
+
+import pytest
+
+from backend import MAIN
+from driver import DESC_F_WRITE, GUEST_BASE, USER_BASE, Driver, Memory, Ring
+from frontend import Request, mem_reg, mem_table, message, region
+from traffic import Traffic
+
+SLOTS = 509
+FAR = 1 << 36
+PAGE = 4096
+SHARE_FELT = 0.1  # a poller that has lost its core for long is not waited for
+
+
+
+@pytest.fixture
+def spare():
+    """Memory of which regions are made; one descriptor serves for all."""
+    made = Memory(size=1 << 20, guest=GUEST_BASE + FAR, user=USER_BASE + FAR)
+    yield made
+    made.close()
+
+
+def add(driver, memory, number: int, size: int = PAGE) -> None:
+    driver.front.do(Request.ADD_MEM_REG, memory.reg(number * size, size), [memory.fd])
+
+
+def remove(driver, memory, number: int, size: int = PAGE) -> None:
+    driver.front.do(Request.REM_MEM_REG, memory.reg(number * size, size))
+
+
+def felt(traffic, change) -> bool:
+    """Was any burst turned away meanwhile?"""
+    before = traffic.turned_away()
+    change()
+    return traffic.turned_away() != before
+
+
+# -- under traffic ---------------------------------------------------------------------------------
+
+
+@pytest.mark.soak(1000, 20000)
+def test_regions_come_and_go_under_traffic(driver, back, spare, rounds):
+    driver.start()
+    traffic = Traffic(back, driver, MAIN)
+    nr_felt = 0
+    for number in range(rounds // 2):
+        nr_felt += felt(traffic, lambda at=number % 100: add(driver, spare, at))
+        if number >= 50:
+            nr_felt += felt(traffic, lambda at=(number - 50) % 100: remove(driver, spare, at))
+    for number in range(max(0, rounds // 2 - 50), rounds // 2):
+        remove(driver, spare, number % 100)
+    seen = traffic.look()
+    traffic.stop()  # each packet that was taken is in the ring
+    assert seen.packets > rounds
+    assert nr_felt <= rounds * SHARE_FELT
+    assert back.port()["nr_regions"] == 1
+    assert not back.ring(0)["faults"]
+
+
+@pytest.mark.soak(200, 5000)
+def test_whole_tables_under_traffic(driver, back, spare, rounds):
+    """With and without another region; what both have is not mapped anew."""
+    driver.start()
+    mark = back.mark()
+    traffic = Traffic(back, driver, MAIN)
+    nr_felt = 0
+    for number in range(rounds):
+        more = [spare.region()] if number % 2 == 0 else []
+        table = mem_table(driver.memory.region(), *more)
+        fds = [driver.memory.fd] + [spare.fd] * len(more)
+        nr_felt += felt(traffic, lambda table=table, fds=fds: driver.front.do(Request.SET_MEM_TABLE, table, fds))
+    traffic.stop()
+    assert nr_felt <= rounds * SHARE_FELT
+    assert "running 0" not in back.log(mark) and "usable 0" not in back.log(mark)
+
+
+def test_packets_land_in_what_was_added(driver, back, spare):
+    """Buffers lie in a region as soon as it was acknowledged, and no more in one that was removed."""
+    driver.start()
+    ring = driver.rings[0]
+    for number in range(50):
+        add(driver, spare, number)
+        ring.post_chain([(spare.guest + number * PAGE, 2048, DESC_F_WRITE)])
+        assert back.push(0) == 1
+        assert spare.map[number * PAGE + 12:number * PAGE + 72] == b"\x5a" * 60
+        remove(driver, spare, number)
+        spare.map[number * PAGE:(number + 1) * PAGE] = bytes(PAGE)
+        ring.post_chain([(spare.guest + number * PAGE, 2048, DESC_F_WRITE)])
+        back.push(0)
+        assert back.ring(0)["faults"] == {"desc_unmapped": number + 1}
+        assert not any(spare.map[number * PAGE:(number + 1) * PAGE])
+
+
+def test_rings_in_a_region_that_is_removed(driver, back, spare):
+    """They stop, and it is said why; the other direction, whose ring lies elsewhere, is as it was."""
+    driver.memory = spare
+    driver.rings = [Ring(spare, 0), Ring(Memory(), 1)]
+    driver.negotiate()
+    for ring in driver.rings:
+        driver.front.do(Request.ADD_MEM_REG, ring.memory.reg(), [ring.memory.fd])
+        driver.set_up_ring(ring.index)
+    driver.enable()
+    driver.set_status()
+    assert back.port()["stage"] == "running"
+    driver.front.do(Request.REM_MEM_REG, spare.reg())
+    assert back.port()["why"].startswith("ring 0: descriptor ring address")
+    assert "lies in no memory region" in back.port()["why"]
+    assert not back.ring(0)["running"] and back.ring(1)["running"]
+    driver.front.do(Request.ADD_MEM_REG, spare.reg(), [spare.fd])
+    assert back.port()["stage"] == "running"
+
+
+# -- as many as there may be -----------------------------------------------------------------------
+
+
+def test_509_regions(driver, back):
+    """One by one, with a buffer in each; not one more."""
+    many = Memory(size=(SLOTS + 1) * PAGE, guest=GUEST_BASE + FAR, user=USER_BASE + FAR)
+    driver.negotiate()
+    driver.front.do(Request.ADD_MEM_REG, driver.memory.reg(), [driver.memory.fd])
+    driver.rings[0] = ring = Ring(driver.memory, 0, 1024, place=4)
+    # Not in order, and neighbours in the guest are none here.
+    places = [number * 211 % (SLOTS - 1) for number in range(SLOTS - 1)]
+    for place in places:
+        add(driver, many, place)
+    for number in range(2):
+        driver.set_up_ring(number)
+    driver.enable()
+    driver.set_status()
+    assert back.port()["nr_regions"] == SLOTS
+    mark = back.mark()
+    driver.front.refuse(Request.ADD_MEM_REG, many.reg((SLOTS - 1) * PAGE, PAGE), [many.fd])
+    back.wait_log("more than 509 regions", mark)
+    for place in places:
+        descriptor = struct.pack("<QIHH", many.guest + place * PAGE, 2048, DESC_F_WRITE, 0)
+        slot = ring.avail_idx
+        driver.memory.map[ring.at + 16 * slot:ring.at + 16 * slot + 16] = descriptor
+        struct.pack_into("<H", driver.memory.map, ring.at + (64 << 10) + 4 + 2 * slot, slot)
+        ring.avail_idx += 1
+    ring.set_avail_idx(ring.avail_idx)
+    assert sum(back.push(0, 128) for _ in range(4)) == SLOTS - 1
+    for place in places:
+        assert many.map[place * PAGE + 12:place * PAGE + 72] == b"\x5a" * 60
+    many.close()
+
+
+# -- nobody else notices ---------------------------------------------------------------------------
+
+
+def truncate(driver, back) -> None:
+    driver.start()
+    driver.rings[0].post(5)
+    os.ftruncate(driver.memory.fd, 0)
+    back.push(0)
+    driver.front.wait_dropped()
+
+
+def remove_in_use(driver, _back) -> None:
+    driver.start()
+    driver.front.do(Request.ADD_MEM_REG, mem_reg(region(0x5000_0000, PAGE, 0x5000_0000)), [driver.memory.fd])
+    driver.front.do(Request.REM_MEM_REG, driver.memory.reg())
+
+
+def send_absurd_tables(driver, _back) -> None:
+    driver.negotiate()
+    whole, fd = driver.memory.region(), driver.memory.fd
+    for table, fds in [(mem_table(whole, whole), [fd, fd]), (mem_table(whole), []),
+                       (mem_table(region(GUEST_BASE, 1 << 63, USER_BASE)), [fd]),
+                       (mem_table(region(GUEST_BASE, 0, USER_BASE)), [fd]),
+                       (mem_table(region((1 << 64) - 4096, 8192, USER_BASE)), [fd])]:
+        driver.front.refuse(Request.SET_MEM_TABLE, table, fds)
+
+
+def die_in_a_message(driver, _back) -> None:
+    driver.start()
+    driver.front.send_bytes(message(Request.SET_MEM_TABLE, driver.memory.table())[:20], [driver.memory.fd])
+
+
+def die_with_a_reply_due(driver, _back) -> None:
+    driver.start()
+    driver.front.send(Request.ADD_MEM_REG, mem_reg(region(FAR, PAGE, FAR)), [driver.memory.fd], need_reply=True)
+
+
+def die_half_set_up(driver, _back) -> None:
+    driver.negotiate()
+    driver.share_memory()
+    driver.set_up_ring(0)
+
+
+FAULTS = [truncate, remove_in_use, send_absurd_tables, die_in_a_message, die_with_a_reply_due, die_half_set_up]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_another_port_keeps_its_packets(bystander, connect, back, fault):
+    def once():
+        with contextlib.closing(Driver(connect())) as driver:
+            fault(driver, back)
+        back.wait_stage("listening")
+
+    bystander.stands(once)
