@@ -181,6 +181,7 @@ log_at(struct vhc_queue *q, const uint64_t *at, uint64_t offset, uint64_t len)
 
 	if (!log)
 		return;
+	touch_at(q, log, at, offset, len);
 	dirty_log_release(log);
 }
 
