@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A guest with an IOMMU: what is asked of its front-end, and everything that may come back."""
 
+import contextlib
 import os
 import struct
 import time
@@ -9,10 +10,11 @@ import pytest
 
 from backend import IOMMU, MAIN, PLAIN, WIDE
 from channel import Channel
-from driver import ALL_PROTOCOL, BASIC_FEATURES, BUFFER_SIZE, BUFFERS_AT, DESC_F_WRITE, GUEST_BASE, MEMORY_SIZE
-from driver import NO_STATUS, RING_SPACE, USER_BASE, USED_AT, Driver, Memory, PackedRing, Ring
+from driver import ALL_PROTOCOL, AVAIL_AT, BASIC_FEATURES, BUFFER_SIZE, BUFFERS_AT, DESC_F_WRITE, GUEST_BASE
+from driver import MEMORY_SIZE, NO_STATUS, RING_SPACE, USER_BASE, USED_AT, Driver, Memory, PackedRing, Ring
 from frontend import BackendRequest, Feature, FrontEnd, Protocol, Request, addr, bits, iotlb, log_base, mem_table
 from frontend import region, state, u64
+from lazy import LazyDriver
 
 FEATURES = BASIC_FEATURES | bits(Feature.ACCESS_PLATFORM, Feature.INDIRECT_DESC)
 IOVA_BASE = 0xFFFF_8000_0000  # where the guest's IOMMU shows its memory to the device
@@ -283,27 +285,58 @@ def test_stopped_rings_leave_nothing(back, guest):
     assert (told["readable"], told["writable"]) == (0, 0)
 
 
+PIECES = 8 * RING_SPACE, 8 * RING_SPACE + 2 * PAGE  # where the first pages of a table are: not side by side
+
+
+def takes_packets_in_pieces(back, memory: Memory, ring: Ring) -> None:
+    """What the driver writes to its table lands in those pages."""
+    for slot, at in ((0, PIECES[0]), (300, PIECES[1] + 300 * 16 - PAGE)):
+        struct.pack_into("<QIHH", memory.map, at, memory.guest + BUFFERS_AT, BUFFER_SIZE, DESC_F_WRITE, 0)
+        struct.pack_into("<H", memory.map, ring.at + AVAIL_AT + 4 + 2 * ring.avail_idx, slot)
+        ring.avail_idx += 1
+        ring.set_avail_idx(ring.avail_idx)
+    assert back.push(RX, 2, IOMMU) == 2
+    assert [ring.used(0)[0], ring.used(1)[0]] == [0, 300]
+
+
 def test_ring_in_pieces(back, make_guest):
     """Pages that are neighbours for the guest and not here."""
     guest = make_guest()
     guest.rings[RX].size = 1024
     guest.begin()
     guest.show_rings()
-    guest.update(0, PAGE, place=8 * RING_SPACE)
-    guest.update(PAGE, PAGE, place=8 * RING_SPACE + 2 * PAGE)
-    view = guest.memory.map
+    for number, place in enumerate(PIECES):
+        guest.update(number * PAGE, PAGE, place=place)
     guest.serve(lambda: back.port(IOMMU)["stage"] == "running")
     guest.update(BUFFERS_AT, PAGE)
-    # What the driver writes to its table lands in those pages.
-    ring = guest.rings[RX]
-    for slot, at in ((0, 8 * RING_SPACE), (300, 8 * RING_SPACE + 2 * PAGE + 300 * 16 - PAGE)):
-        struct.pack_into("<QIHH", view, at, IOVA_BASE + BUFFERS_AT, BUFFER_SIZE, DESC_F_WRITE, 0)
-        entry = ring.at + (64 << 10) + 4 + 2 * ring.avail_idx
-        struct.pack_into("<H", view, entry, slot)
-        ring.avail_idx += 1
-        ring.set_avail_idx(ring.avail_idx)
-    assert back.push(RX, 2, IOMMU) == 2
-    assert [ring.used(0)[0], ring.used(1)[0]] == [0, 300]
+    takes_packets_in_pieces(back, guest.memory, guest.rings[RX])
+
+
+def test_ring_in_pieces_waits_for_the_end_of_postcopy(back, connect):
+    """Mapped once more its pages would not be waited for, but be made, of zeros."""
+    with contextlib.closing(LazyDriver(connect(IOMMU))) as driver:
+        memory, front = driver.memory, driver.front
+
+        def _show(at: int, size: int, place: int) -> None:
+            front.do(Request.IOTLB_MSG, iotlb(UPDATE, at, size, USER_BASE + place, BOTH))
+
+        driver.rings[RX].size = 1024
+        driver.negotiate(FEATURES, NO_STATUS | bits(Protocol.PAGEFAULT))
+        driver.share_memory()
+        for ring in driver.rings:
+            _show(USER_BASE + ring.at, RING_SPACE, ring.at)
+        for number, place in enumerate(PIECES):
+            _show(USER_BASE + number * PAGE, PAGE, place)
+        _show(GUEST_BASE + BUFFERS_AT, PAGE, BUFFERS_AT)
+        for ring in driver.rings:
+            driver.set_up_ring(ring.index)
+        driver.enable()
+        wait(lambda: "waits until all of the guest's memory has come" in back.port(IOMMU)["why"],
+             back.port(IOMMU)["why"])
+        memory.complete()
+        driver.end()
+        wait(lambda: back.port(IOMMU)["stage"] == "running", back.port(IOMMU)["why"])
+        takes_packets_in_pieces(back, memory, driver.rings[RX])
 
 
 # -- buffers ---------------------------------------------------------------------------------------
