@@ -237,8 +237,16 @@ vhc_queue_log_event(struct vhc_queue *q, bool on)
 VHC_API void
 vhc_device_log_used(struct vhc_device *dev, uint16_t ring, uint64_t offset, uint64_t len)
 {
-	if (ring < dev->nr_rings)
-		vhc_queue_log_used(dev->queues[ring], offset, len);
+	struct vhc_queue *q = ring < dev->nr_rings ? dev->queues[ring] : NULL;
+
+	if (!q)
+		return;
+	if (!q->ring.miss.is_on) {
+		vhc_queue_log_used(q, offset, len);
+	} else if (vhc_queue_hold(q)) {	/* or the IOTLB could change under us */
+		vhc_queue_log_used(q, offset, len);
+		vhc_queue_release(q);
+	}
 }
 
 VHC_API int

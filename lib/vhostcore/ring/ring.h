@@ -81,16 +81,6 @@ struct ring {
 	struct map_hint hint;
 	struct map_hint table_hint;	/* indirect tables lie elsewhere than packets */
 	struct map_hint back_hint;	/* for the way back, by what is marked as written */
-	/*
-	 * What may be read and what may be written: `map` is one of them. Without an IOMMU all of
-	 * them are the guest's memory.
-	 */
-	const struct map *readable;
-	const struct map *writable;
-	const struct map *memory;	/* the guest's memory */
-	struct map_hint other_hint;	/* of descriptors that go against the ring's direction */
-	struct ring_miss miss;
-	struct view views[RING_PARTS];	/* of parts that lie in pieces */
 	uint64_t staged_head;		/* packed: the first staged entry, withheld until publish */
 	struct ring_faults *faults;
 	int call_fd;			/* -1: the driver polls. Borrowed from the control side */
@@ -102,6 +92,17 @@ struct ring {
 	bool is_raw;			/* the application works it: our marks stand still */
 	bool driver_only_sends;		/* what the class knows: nothing in it is for us to write */
 	enum ring_kind kind;
+
+	/*
+	 * What may be read and what may be written: `map` is one of them. Without an IOMMU all of
+	 * them are the guest's memory.
+	 */
+	const struct map *readable;
+	const struct map *writable;
+	const struct map *memory;	/* the guest's memory */
+	struct map_hint other_hint;	/* of descriptors that go against the ring's direction */
+	struct ring_miss miss;
+	struct view views[RING_PARTS];	/* of parts that lie in pieces */
 };
 
 #endif
