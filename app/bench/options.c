@@ -254,12 +254,26 @@ default_drivers(struct bench_options *o)
 }
 
 static int
-check_library(const struct bench_options *o)
+check_iommu(const struct bench_options *o)
 {
-	if (o->iommu_kib && (!o->mode->on_library || (o->iommu_kib & (o->iommu_kib - 1)))) {
+	if (!o->iommu_kib)
+		return 0;
+	if (!o->mode->on_library || (o->iommu_kib & (o->iommu_kib - 1))) {
 		fprintf(stderr, "--iommu: a power of two, and with --devices only\n");
 		return -1;
 	}
+	if (o->nr_regions) {
+		fprintf(stderr, "--iommu and --regions: one of them\n");
+		return -1;
+	}
+	return 0;
+}
+
+static int
+check_library(const struct bench_options *o)
+{
+	if (check_iommu(o))
+		return -1;
 	if (!o->mode->on_library && o->nr_regions) {
 		fprintf(stderr, "--regions: only with --devices; virtio-user chooses its own\n");
 		return -1;

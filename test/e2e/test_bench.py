@@ -205,13 +205,15 @@ def test_progress_is_for_terminals(folder):
     (["--devices", "4", "--queues", "2"], "one pair of queues"),
     (["--devices", "4", "--iommu", "12"], "a power of two"),
     (["--single", "--iommu", "4"], "with --devices only"),
+    (["--devices", "4", "--iommu", "4", "--regions", "8"], "--iommu and --regions: one of them"),
     (["--devices", "4", "--drivers", "net_vhost,net_vhostx"], "no driver takes part"),
     (["--drivers", "net_vhost"], "two names are needed"),
     (["--alone", "net_vhost,net_vhostx"], "one name is needed"),
     (["--alone", "net_vhost", "--drivers", "net_vhost,net_vhostx"], "two names are needed"),
     (["--loop", "--idle"], "--loop and --idle: one at a time"),
     (["--no-huge"], "unrecognized option"),
-], ids=["path", "size", "ports", "devices", "devices-queues", "devices-drivers", "drivers", "alone", "alone-and-drivers", "modes", "eal-option"])
+], ids=["path", "size", "ports", "devices", "devices-queues", "iommu-size", "iommu-without-devices", "iommu-and-regions",
+        "devices-drivers", "drivers", "alone", "alone-and-drivers", "modes", "eal-option"])
 def test_refused(words, sentence):
     done = _bench(*words)
     assert done.returncode == 2
