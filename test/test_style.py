@@ -41,7 +41,8 @@ PUBLIC_HEADERS = {"vhostcore.h", "vhostcore_features.h", "vhostcore_loop.h", "vh
 HOMES = {
     r"__atomic_|__sync_|\brte_(atomic|smp_|mb\b|wmb\b|rmb\b)": ["base/order.h"],
     r"\b(SYS_|__NR_)membarrier\b": ["base/gate.c"],
-    r"\b(mmap|munmap)\(": ["mem/dirty_log.c", "mem/file.c", "mem/guard.c", "mem/pages.c", "mem/region.c"],
+    r"\b(mmap|munmap)\(": ["mem/dirty_log.c", "mem/file.c", "mem/guard.c", "mem/pages.c", "mem/region.c",
+                               "mem/view.c"],
     r"\b(recvmsg|sendmsg|accept4)\(|\bCMSG_": ["wire/sock.c"],
     r"\bg_\w+->": ["ring/", "mem/guest.h", "queue.c"],
     r"\bVHOST_USER_": ["spec/vhost_user.h", "wire/", "ctl/", "device.c", "device.h", "names.c",

@@ -118,6 +118,7 @@ struct bench_options {
 	unsigned int nr_rounds;
 	unsigned int nr_bursts;			/* in a round */
 	unsigned int millis;			/* of a stretch of --loop */
+	unsigned int iommu_kib;			/* of an IOMMU's entry; 0: there is none */
 	unsigned int nr_regions;		/* of a guest of --devices */
 	bool matrix;
 	bool hugepages;

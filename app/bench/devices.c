@@ -7,6 +7,7 @@
  * Runs on: the main thread.
  */
 #include "devices.h"
+#include "vhostcore_features.h"
 
 #include <errno.h>
 #include <linux/memfd.h>
@@ -31,6 +32,7 @@
 #define RINGS_PLACES 128
 
 static struct bench_devices library, floors;
+static uint64_t iommu_entry;	/* bytes; 0: guests have no IOMMU */
 static struct vhc_server *first;	/* starts what a process needs once; nobody connects */
 static char folder[48];
 static unsigned int nr_regions;		/* of each guest */
@@ -73,6 +75,7 @@ server_create(const char *name, const char *path, struct vhc_server **server)
 		.nr_rings = 2,
 		.cls = vhc_net_class(),
 		.features_off = VHC_NET_FEATURES_GSO,
+		.features_on = iommu_entry ? VHC_FEATURE_ACCESS_PLATFORM : 0,
 	};
 
 	return vhc_server_create(&opts, server);
@@ -83,6 +86,7 @@ bench_library_start(const struct bench_options *o)
 {
 	nr_regions = o->nr_regions;
 	vhc_log_set_sink(print_complaint, NULL);
+	iommu_entry = (uint64_t)o->iommu_kib << 10;
 	if (allow_files(o->ports[o->nr_ports - 1]))
 		return -1;
 	snprintf(folder, sizeof(folder), "/tmp/vhostx-bench-%d-XXXXXX", (int)getpid());
@@ -194,7 +198,8 @@ front_open(struct bench_devices *side, unsigned int nr, const struct bench_path 
 {
 	struct bench_device *d = &side->each[nr];
 	const struct frontend_conf conf = {
-		.features = path->features,
+		.features = path->features | (iommu_entry ? VHC_FEATURE_ACCESS_PLATFORM : 0),
+		.iommu_entry = iommu_entry,
 		.ring_size = BENCH_RING_ENTRIES,
 		.memory_fd = side->memory_fd,
 		.file_offset = nr * BENCH_GUEST_LEN,

@@ -71,6 +71,8 @@ static const char usage[] =
 	"  --devices N    the same of 1, 2, 4 ... N devices of the library itself (at most 4096),\n"
 	"                 without ports or peer, each with a front-end on its socket; floor is as\n"
 	"                 many bare rings, heap, resident and attach what one device takes\n"
+	"  --iommu KIB    with --devices: guests have an IOMMU that shows their memory in entries\n"
+	"                 of 4 to 2048 KiB, none of which can be joined\n"
 	"\n"
 	"On what:\n"
 	"  --matrix       every path, 64,128,256,512,1024,1518 bytes, 1,2,4 queue pairs\n"
@@ -104,6 +106,7 @@ static const struct option longs[] = {
 	{ "idle", no_argument, NULL, 'I' },
 	{ "ports", required_argument, NULL, 'P' },
 	{ "devices", required_argument, NULL, 'D' },
+	{ "iommu", required_argument, NULL, 'i' },
 	{ "matrix", no_argument, NULL, 'm' },
 	{ "paths", required_argument, NULL, 'p' },
 	{ "sizes", required_argument, NULL, 's' },
@@ -251,8 +254,26 @@ default_drivers(struct bench_options *o)
 }
 
 static int
+check_iommu(const struct bench_options *o)
+{
+	if (!o->iommu_kib)
+		return 0;
+	if (!o->mode->on_library || (o->iommu_kib & (o->iommu_kib - 1))) {
+		fprintf(stderr, "--iommu: a power of two, and with --devices only\n");
+		return -1;
+	}
+	if (o->nr_regions) {
+		fprintf(stderr, "--iommu and --regions: one of them\n");
+		return -1;
+	}
+	return 0;
+}
+
+static int
 check_library(const struct bench_options *o)
 {
+	if (check_iommu(o))
+		return -1;
 	if (!o->mode->on_library && o->nr_regions) {
 		fprintf(stderr, "--regions: only with --devices; virtio-user chooses its own\n");
 		return -1;
@@ -297,6 +318,8 @@ take_word(struct bench_options *o, int c)
 		return choose_mode(o, PORTS) ? -1 : port_counts(optarg, BENCH_MAX_PORTS, o);
 	case 'D':
 		return choose_mode(o, DEVICES) ? -1 : port_counts(optarg, BENCH_MAX_DEVICES, o);
+	case 'i':
+		return number_of(optarg, 4, 2048, "--iommu", &o->iommu_kib);
 	case 'm':
 		o->matrix = true;
 		return 0;

@@ -91,9 +91,9 @@ def _boots_under_kvm() -> bool:
                 return False
 
 
-def _boot_args(options: dict[str, object], initramfs: str) -> list[str]:
+def _boot_args(options: dict[str, object], initramfs: str, kernel: tuple[str, ...] = ()) -> list[str]:
     return ["-kernel", str(image_dir() / "vmlinuz"), "-initrd", str(image_dir() / initramfs),
-            "-append", command_line(options)]
+            "-append", " ".join([command_line(options), *kernel])]
 
 
 def command_line(options: dict[str, object]) -> str:
@@ -171,18 +171,19 @@ class QemuGuest(Reporter):
     processors  how many
     share       of the memory: "on", "off" (a memfd that stays private), None (no memory-backend at all)
     console     path of a socket to attach to for a shell (the log goes on as without)
+    kernel      further words of the kernel's command line
     initramfs   which of the image's; None: it boots what its firmware finds
     """
 
     def __init__(self, name: str, devices: list[str], words: dict[str, object], *, folder: str | Path,
                  initramfs: str | None, qemu: str = DISTRIBUTION, accel: str | None = None, processors: int = 1,
                  memory: int = 256, share: str | None = "on", console: str | Path | None = None,
-                 lifetime: float = 300):
+                 kernel: tuple[str, ...] = (), lifetime: float = 300):
         self.accel = accel or accelerator()
         argv = [qemu, *_ALWAYS, "-machine", "q35", "-accel", self.accel, "-smp", processors, "-m", memory,
                 *_memory_args(memory, share), *_serial(console), *devices]
         if initramfs:
-            argv += _boot_args(words, initramfs)
+            argv += _boot_args(words, initramfs, kernel)
         if self.accel == "kvm":
             argv += ["-cpu", "host"]
         super().__init__(argv, Path(folder) / f"{name}.log", lifetime=lifetime, name=name)
@@ -251,6 +252,18 @@ def what_is_missing() -> str | None:
     if shutil.which(DISTRIBUTION) is None:
         return "QEMU is not installed: devtools/setup.sh test"
     return None
+
+
+IOMMU_PROPS = {"iommu_platform": "on", "ats": "on", "disable-legacy": "on"}
+
+
+def behind_iommu(*, strict: bool) -> dict[str, object]:
+    """Keywords of a Guest with an IOMMU that decides what its devices reach.
+
+    strict: the guest takes each page away as soon as it is through with it; else all of them every now and then
+    """
+    return {"more": ["-machine", "kernel-irqchip=split", "-device", "intel-iommu,intremap=on,device-iotlb=on"],
+            "kernel": ("intel_iommu=on", f"iommu.strict={int(strict)}", "iommu.passthrough=0")}
 
 
 class GuestPair:

@@ -59,6 +59,7 @@ struct vhc_class {
 	uint16_t nr_vital_rings;
 	bool posts_at_start;	/* a driver that is up has made buffers available */
 	bool marks_writes;	/* what its queues write to the guest goes to the dirty log */
+	bool stays_inside;	/* uses nothing of the guest's outside the gate: IOMMU possible */
 
 	/* Virtio feature bits a device with so many data rings offers, transport bits aside. */
 	uint64_t (*features)(uint16_t nr_rings);
@@ -68,6 +69,9 @@ struct vhc_class {
 
 	/* Prepare a zeroed queue. */
 	void (*queue_init)(struct vhc_queue *q);
+
+	/* Are the buffers of this ring only read? Not there: none are. */
+	bool (*driver_only_sends)(uint16_t index);
 
 	/* Choose q->burst for what was negotiated. The gate is closed, the ring is ready. */
 	void (*queue_start)(struct vhc_queue *q, uint64_t features);

@@ -56,7 +56,7 @@ write_answer(struct vhc_queue *q, struct chain_pos to, uint8_t ack)
 	if (!at.len)
 		return 0;
 	*at.ptr = ack;
-	vhc_device_log_host(q->dev, q->ring.map, at.ptr, sizeof(ack));
+	vhc_device_log_host(q->dev, q->ring.memory, at.ptr, sizeof(ack));
 	return sizeof(ack);
 }
 
@@ -112,11 +112,22 @@ want_kicks(struct vhc_queue *q)
 	return has_work;
 }
 
+/* There is a command, and an address of it is asked for. */
+static bool
+must_wait(const struct vhc_queue *q)
+{
+	uint32_t state = q->ring.miss.state;
+
+	return state == MISS_NOTED || state == MISS_ASKED;
+}
+
 static void
 serve(struct vhc_queue *q)
 {
 	unsigned int nr = 0;
 
+	if (q->is_untranslated)
+		return;		/* vhc_control_look() comes */
 	do {
 		while (nr < COMMANDS_PER_TURN && serve_one(q))
 			nr++;
@@ -124,7 +135,7 @@ serve(struct vhc_queue *q)
 			look_later(q, NEXT_TURN_MS);
 			return;
 		}
-	} while (want_kicks(q));
+	} while (!must_wait(q) && want_kicks(q));
 	if (q->kick_fd < 0)
 		look_later(q, LOOK_MS);
 }
@@ -159,6 +170,12 @@ vhc_control_watch(struct vhc_queue *q)
 	if (q->kick_fd >= 0 && vhc_loop_watch(q->dev->loop, q->kick_fd, EPOLLIN | EPOLLET, on_kick,
 					      q, &q->kick_watch))
 		log_err(q->dev->name, "ring %u: cannot wait for kicks", q->index);
+	look_later(q, 0);
+}
+
+void
+vhc_control_look(struct vhc_queue *q)
+{
 	look_later(q, 0);
 }
 

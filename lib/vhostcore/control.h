@@ -17,6 +17,9 @@
 /* Listen for kicks, and look what is there already. The queue runs; again with a new descriptor. */
 void vhc_control_watch(struct vhc_queue *q);
 
+/* Look whether there is something to do now. */
+void vhc_control_look(struct vhc_queue *q);
+
 /* Stop that, before the kick descriptor is closed or the ring goes. */
 void vhc_control_unwatch(struct vhc_queue *q);
 

@@ -139,6 +139,7 @@ vhc_device_destroy(struct vhc_device *dev)
 		vhc_device_detach(dev, "the port is being removed");
 	for (uint16_t i = 0; dev->queues && i < dev->nr_rings; i++)
 		vhc_queue_destroy(dev->queues[i]);
+	vhc_device_set_iommu(dev, false);
 	vhc_losses_unwatch(dev);
 	vhc_loop_unwatch(dev->loop, &dev->done_watch);
 	fd_close(&dev->done_fd);
@@ -288,6 +289,7 @@ vhc_device_reset(struct vhc_device *dev)
 	vhc_device_forget_commands(dev);
 	dev->features = 0;
 	dev->has_features = false;
+	vhc_device_set_iommu(dev, false);	/* this cannot fail */
 	dev->status = 0;
 	dev->passes_driver_ok = false;
 	/* Who works rings himself must know before any of their memory goes. */
@@ -437,8 +439,12 @@ vhc_device_set_map(struct vhc_device *dev, struct map *map)
 	struct map *old = dev->map;
 
 	dev->map = map;
-	if (!dev->raw_rings)
+	if (dev->iommu.iotlb) {
+		vhc_device_close_queues(dev);
+		vhc_iotlb_keep(dev->iommu.iotlb, map);
+	} else if (!dev->raw_rings) {
 		vhc_pollers_change_over(dev);
+	}
 	for (uint16_t i = 0; i < dev->nr_rings; i++)
 		if (dev->raw_rings)
 			vhc_queue_stop(dev->queues[i]);	/* update starts it again */

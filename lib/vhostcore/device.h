@@ -17,6 +17,7 @@
 #include "class.h"
 #include "ctl/loop.h"
 #include "device_parts.h"
+#include "iommu.h"
 #include "mem/dirty_log.h"
 #include "spec/vhost_user.h"
 #include "vhostcore_features.h"
@@ -61,6 +62,7 @@ struct vhc_device {
 	struct device_postcopy postcopy;
 	struct device_inflight inflight;
 	struct dirty_log dirty;		/* bitmap of its own, marked by any thread */
+	struct device_iommu iommu;
 	uint8_t status;
 	bool passes_driver_ok;		/* it has said once that the driver was ready */
 	uint16_t mtu;

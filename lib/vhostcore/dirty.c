@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "device.h"
+#include "mem/find.h"
 #include "vhostcore_memory.h"
 
 /* ---- conclusions ---------------------------------------------------------------------------- */
@@ -66,6 +67,9 @@ used_at(const struct vhc_queue *q, bool packed)
 {
 	gpa at = { q->claim.log_guest };
 
+	/* With an IOMMU both are addresses for it. */
+	if (packed && q->dev->iommu.iotlb)
+		return q->claim.desc.v;
 	if (packed && !vhc_map_user_to_guest(q->dev->map, q->claim.desc, &at))
 		return QUEUE_NOT_LOGGED;
 	return at.v;
@@ -136,13 +140,37 @@ vhc_queue_log(const struct vhc_queue *q)
 	return ld_acquire(&q->dev->dirty.active);
 }
 
+/* Guest memory by the address that the driver has for it: with an IOMMU, piece by piece. */
+static void
+touch_pieces(const struct vhc_queue *q, struct dirty_map *log, uint64_t at, uint64_t len)
+{
+	struct map_hint hint = { 0 };
+
+	while (len) {
+		struct span span = map_span(q->ring.writable, &hint, (gpa){ at }, len);
+		gpa guest;
+
+		if (!span.len)
+			return;		/* nothing was written there */
+		if (vhc_map_host_to_guest(q->ring.memory, span.ptr, &guest))
+			dirty_log_touch(log, guest, span.len);
+		at += span.len;
+		len -= span.len;
+	}
+}
+
 /* [E] Where to is read after the stores, like whether at all. */
 static void
-touch_at(struct dirty_map *log, const uint64_t *at, uint64_t offset, uint64_t len)
+touch_at(const struct vhc_queue *q, struct dirty_map *log, const uint64_t *at, uint64_t offset,
+	 uint64_t len)
 {
 	uint64_t start = ld_relaxed(at);
 
-	if (start != QUEUE_NOT_LOGGED && offset <= UINT64_MAX - start && len)
+	if (start == QUEUE_NOT_LOGGED || offset > UINT64_MAX - start || !len)
+		return;
+	if (vhc_unlikely(q->ring.miss.is_on))
+		touch_pieces(q, log, start + offset, len);
+	else
 		dirty_log_touch(log, (gpa){ start + offset }, len);
 }
 
@@ -153,7 +181,7 @@ log_at(struct vhc_queue *q, const uint64_t *at, uint64_t offset, uint64_t len)
 
 	if (!log)
 		return;
-	touch_at(log, at, offset, len);
+	touch_at(q, log, at, offset, len);
 	dirty_log_release(log);
 }
 
@@ -171,7 +199,7 @@ touch_slots(struct vhc_queue *q, struct dirty_map *log, uint32_t first, uint32_t
 	uint32_t len = packed ? sizeof(struct virtq_packed_desc) : sizeof(struct virtq_used_elem);
 	uint32_t start = packed ? 0 : offsetof(struct virtq_used, ring);
 
-	touch_at(log, &q->log_used_at, start + first * len, (end - first) * len);
+	touch_at(q, log, &q->log_used_at, start + first * len, (end - first) * len);
 }
 
 VHC_API void
@@ -183,7 +211,7 @@ vhc_queue_touch_entries(struct vhc_queue *q, struct dirty_map *log, uint16_t fro
 	if (end > size)
 		touch_slots(q, log, 0, end - size);
 	if (q->ring.kind == RING_SPLIT)
-		touch_at(log, &q->log_used_at, offsetof(struct virtq_used, idx), sizeof(le16));
+		touch_at(q, log, &q->log_used_at, offsetof(struct virtq_used, idx), sizeof(le16));
 }
 
 void
@@ -209,8 +237,16 @@ vhc_queue_log_event(struct vhc_queue *q, bool on)
 VHC_API void
 vhc_device_log_used(struct vhc_device *dev, uint16_t ring, uint64_t offset, uint64_t len)
 {
-	if (ring < dev->nr_rings)
-		vhc_queue_log_used(dev->queues[ring], offset, len);
+	struct vhc_queue *q = ring < dev->nr_rings ? dev->queues[ring] : NULL;
+
+	if (!q)
+		return;
+	if (!q->ring.miss.is_on) {
+		vhc_queue_log_used(q, offset, len);
+	} else if (vhc_queue_hold(q)) {	/* or the IOTLB could change under us */
+		vhc_queue_log_used(q, offset, len);
+		vhc_queue_release(q);
+	}
 }
 
 VHC_API int

@@ -31,14 +31,27 @@ how(uint64_t page_size)
 					   "was truncated by the front-end (SIGBUS)";
 }
 
+/* One in pieces is mapped once more. */
+static bool
+has_lost_ring(const struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nr_rings; i++)
+		for (unsigned int part = 0; part < RING_PARTS; part++)
+			if (vhc_guard_is_lost(dev->queues[i]->ring.views[part].guard))
+				return true;
+	return false;
+}
+
 /* What is missing, or false. */
 static bool
 find_loss(const struct vhc_device *dev, char *what)
 {
 	const struct dirty_map *log = vhc_dirty_log_map_of(&dev->dirty);
 	const struct region *region = vhc_map_lost(dev->map);
+	bool is_ring = has_lost_ring(dev);
 	const char *file = log && vhc_guard_is_lost(log->guard) ? "SET_LOG_BASE" :
-			   vhc_guard_is_lost(dev->inflight.view.guard) ? "SET_INFLIGHT_FD" : NULL;
+			   vhc_guard_is_lost(dev->inflight.view.guard) ? "SET_INFLIGHT_FD" :
+			   is_ring ? "a ring" : NULL;
 
 	if (region)
 		snprintf(what, VHC_WHY_LEN, "the memory behind region at guest 0x%" PRIx64 " %s",

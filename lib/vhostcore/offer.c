@@ -15,6 +15,7 @@
 #include "device.h"
 
 /* A public header does not name bits. */
+_Static_assert(VHC_FEATURE_ACCESS_PLATFORM == BIT64(VIRTIO_F_ACCESS_PLATFORM_BIT), "IOMMU");
 _Static_assert(VHC_FEATURE_LOG_ALL == BIT64(VHOST_F_LOG_ALL_BIT), "LOG_ALL");
 
 VHC_API uint64_t
@@ -49,7 +50,8 @@ vhc_server_set_features(struct vhc_server *server, uint64_t features)
 
 	vhc_loop_lock(dev->loop);
 	if (dev->cls == &vhc_chain_class && !dev->has_features)
-		dev->offerable |= features;
+		dev->offerable |= dev->has_chains ? features & ~VHC_FEATURE_ACCESS_PLATFORM :
+						    features;
 	rc = offer(dev, features);
 	vhc_loop_unlock(dev->loop);
 	return rc;

@@ -100,6 +100,18 @@ queue_close(struct vhc_queue *q)
 		sched_yield();
 }
 
+void
+vhc_device_close_queues(struct vhc_device *dev)
+{
+	for (uint16_t i = 0; i < dev->nr_rings; i++)
+		vhc_gate_shut(&dev->queues[i]->gate);
+	vhc_gate_fence();	/* [G], [H] as in vhc_gate_close() */
+	for (uint16_t i = 0; i < dev->nr_rings; i++) {
+		vhc_gate_await(&dev->queues[i]->gate);
+		queue_close(dev->queues[i]);
+	}
+}
+
 /* ---- kicks ---------------------------------------------------------------------------------- */
 
 /* Everything in the epoll instance is edge-triggered, so touching a readable one makes an edge. */
@@ -158,7 +170,7 @@ open_gate(struct vhc_queue *q)
 {
 	const struct vhc_class_lends *lends = q->dev->cls->lends;
 
-	if (!vhc_queue_is_open(q))
+	if (!vhc_queue_is_open(q) || q->is_untranslated)
 		return;
 	vhc_gate_open(&q->gate);
 	while (lends && lends->is_behind(q)) {
@@ -222,6 +234,17 @@ start_tracking(struct vhc_queue *q)
 }
 
 static bool
+set_up_ring(struct vhc_queue *q)
+{
+	if (vhc_ring_translate(&q->ring, &q->claim, q->dev->map, q->obstacle))
+		return false;
+	q->obstacle[0] = '\0';
+	q->ring.miss.state = MISS_NONE;
+	vhc_ring_start(&q->ring, q->base);
+	return start_tracking(q);
+}
+
+static bool
 queue_start(struct vhc_queue *q)
 {
 	struct vhc_device *dev = q->dev;
@@ -231,15 +254,16 @@ queue_start(struct vhc_queue *q)
 	q->claim.indirect = dev->features & BIT64(VIRTIO_F_INDIRECT_DESC_BIT);
 	q->claim.in_order = dev->features & BIT64(VIRTIO_F_IN_ORDER_BIT);
 	q->claim.is_raw = dev->raw_rings;
+	q->claim.iotlb = dev->iommu.iotlb;
+	q->claim.driver_only_sends = dev->cls->driver_only_sends &&
+				     dev->cls->driver_only_sends(q->index);
 	q->is_control = vhc_device_control_ring(dev) == q->index;
 	if (!base_fits(q))
 		return false;
-	if (vhc_ring_translate(&q->ring, &q->claim, dev->map, q->obstacle))
+	if (!set_up_ring(q)) {
+		vhc_ring_forget_views(&q->ring);
 		return false;
-	q->obstacle[0] = '\0';
-	vhc_ring_start(&q->ring, q->base);
-	if (!start_tracking(q))
-		return false;
+	}
 	vhc_queue_find_place(q);
 	if ((uint16_t)vhc_ring_base(&q->ring) != (uint16_t)q->base)
 		log_info(dev->name,
@@ -253,6 +277,7 @@ queue_start(struct vhc_queue *q)
 	} else {
 		dev->cls->queue_start(q, dev->features);
 		apply_kicks(q);
+		vhc_ring_look_ahead(&q->ring);
 		open_gate(q);
 	}
 	/* After a reconnect the driver may wait for an interrupt that was lost: one too many is
@@ -271,7 +296,9 @@ end_run(struct vhc_queue *q)
 	if (q->ring.is_raw && !q->base_is_said)
 		q->ring.avail = q->ring.used = vhc_raw_mark(&q->ring);
 	q->base = vhc_ring_base(&q->ring);
-	q->running = q->is_control = q->draining = false;
+	q->running = q->is_control = q->draining = q->is_untranslated = false;
+	q->ring.miss.state = MISS_NONE;
+	vhc_ring_forget_views(&q->ring);
 	if (q->dev->cls->lends)
 		q->dev->cls->lends->stop(q);
 }
@@ -322,18 +349,15 @@ vhc_queue_wind_down(struct vhc_queue *q)
 /* ---- running, continued --------------------------------------------------------------------- */
 
 bool
-vhc_queue_is_untouched(const struct vhc_queue *q)
+vhc_queue_is_wanted(const struct vhc_queue *q)
 {
-	const struct ring *r = &q->ring;
-
-	return q->running && r->avail.idx == 0 && r->avail.wrap == (r->kind == RING_PACKED) &&
-	       vhc_ring_nr_available(r) == 0;
+	return vhc_queue_is_set_up(q) && q->enabled && vhc_device_driver_ready(q->dev);
 }
 
 bool
 vhc_queue_update(struct vhc_queue *q)
 {
-	bool wanted = vhc_queue_is_set_up(q) && q->enabled && vhc_device_driver_ready(q->dev);
+	bool wanted = vhc_queue_is_wanted(q);
 
 	vhc_queue_update_log(q);
 	if (!wanted) {
@@ -353,9 +377,36 @@ vhc_queue_update(struct vhc_queue *q)
 	return true;
 }
 
+/* Its memory is where it was or elsewhere; what it missed may be there now. */
+static void
+go_on(struct vhc_queue *q)
+{
+	bool was_lost = q->is_untranslated;
+	bool has_news = vhc_ring_miss_recheck(&q->ring) || was_lost;
+
+	q->is_untranslated = false;
+	if (was_lost) {
+		q->ring.miss.state = MISS_NONE;
+		q->obstacle[0] = '\0';
+	}
+	if (q->dev->cls->lends)
+		q->dev->cls->lends->remap(q);
+	if (was_lost && !q->is_control)
+		apply_kicks(q);		/* the wish may have changed meanwhile */
+	vhc_ring_look_ahead(&q->ring);
+	open_gate(q);
+	if (has_news && q->is_control)
+		vhc_control_look(q);
+	else if (has_news)
+		vhc_queue_wake(q);
+}
+
 void
 vhc_queue_remap(struct vhc_queue *q)
 {
+	char reason[RING_REASON_LEN];
+	int rc;
+
 	if (!q->running || vhc_queue_has_changed_over(q))
 		return;
 	/* Bursts return 0 for as long as it takes to swap a few pointers, no longer. */
@@ -364,13 +415,18 @@ vhc_queue_remap(struct vhc_queue *q)
 		q->dev->cls->queue_relog(q);	/* the real burst, if the other is still there */
 	q->is_asked = false;
 	q->next_map = NULL;
-	if (q->dev->map && !vhc_ring_translate(&q->ring, &q->claim, q->dev->map, q->obstacle)) {
-		if (q->dev->cls->lends)
-			q->dev->cls->lends->remap(q);
-		open_gate(q);
-		return;
+	rc = q->dev->map ? vhc_ring_translate(&q->ring, &q->claim, q->dev->map, reason) : -EFAULT;
+	if (rc == 0) {
+		go_on(q);
+	} else if (rc == -EAGAIN) {
+		/* For moments, as a rule: nobody is told that it stands still. */
+		q->is_untranslated = true;
+		vhc_ring_forget_views(&q->ring);
+	} else {
+		if (q->dev->map)
+			memcpy(q->obstacle, reason, sizeof(reason));
+		end_run(q);
 	}
-	end_run(q);
 }
 
 /* ---- descriptors ---------------------------------------------------------------------------- */
@@ -476,7 +532,7 @@ want_kicks_stopped(struct vhc_queue *q, bool on)
 
 	vhc_queue_pause(q);
 	q->wants_kicks = on;
-	if (q->running && !q->is_control)
+	if (q->running && !q->is_control && !q->is_untranslated)
 		has_work = apply_kicks(q);
 	else
 		forget_kicks(q);

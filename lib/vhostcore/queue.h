@@ -56,6 +56,7 @@ struct vhc_queue {
 	bool running;		/* the ring is translated, and its poller's if anybody's */
 	bool is_control;	/* of a running ring: it carries commands, the gate stays closed */
 	bool draining;		/* running, until what was taken is back */
+	bool is_untranslated;	/* running, but the gate is closed: its memory is asked for */
 	bool usable;		/* what the application was told last */
 	bool is_logged;		/* SET_VRING_ADDR: writes to it go to the dirty log */
 	uint64_t log_used_at;	/* what follows (dirty.c), read by anyone; QUEUE_NOT_LOGGED */

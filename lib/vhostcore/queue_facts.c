@@ -12,6 +12,15 @@
 #include "ring/verbs.h"
 #include "vhostcore_notify.h"
 
+bool
+vhc_queue_is_untouched(const struct vhc_queue *q)
+{
+	const struct ring *r = &q->ring;
+
+	return q->running && !q->is_untranslated && r->avail.idx == 0 &&
+	       r->avail.wrap == (r->kind == RING_PACKED) && vhc_ring_nr_available(r) == 0;
+}
+
 VHC_API void
 vhc_queue_info(struct vhc_queue *q, struct vhc_queue_info *info)
 {
@@ -55,13 +64,20 @@ vhc_queue_fill(struct vhc_queue *q, struct vhc_queue_fill *fill)
 	return true;
 }
 
+/* Such a mapping goes with the ring, and cannot be lent. */
+static bool
+is_in_pieces(const struct ring *r)
+{
+	return r->views[0].mapping || r->views[1].mapping;
+}
+
 /* With the queue in hand. All that the address may be later is lent at once: any slot. */
 static int
 monitor_and_lend(struct vhc_queue *q, struct vhc_queue_monitor *monitor)
 {
 	const struct ring *r = &q->ring;
 
-	if (!q->running || r->broken)
+	if (!q->running || q->is_untranslated || r->broken || is_in_pieces(r))
 		return -EAGAIN;
 	vhc_ring_monitor(r, monitor);
 	if (r->kind == RING_PACKED)
@@ -81,7 +97,7 @@ vhc_queue_monitor(struct vhc_queue *q, struct vhc_queue_monitor *monitor)
 	if (!vhc_queue_hold(q))
 		return -EAGAIN;
 	vhc_ring_monitor(&q->ring, monitor);
-	rc = q->ring.broken ? -EAGAIN : 0;
+	rc = q->ring.broken ? -EAGAIN : is_in_pieces(&q->ring) ? -ENOTSUP : 0;
 	vhc_queue_release(q);
 	addr = monitor->addr;
 	if (rc != 0 || (addr >= q->loan.start && addr < q->loan.end))

@@ -139,6 +139,9 @@ check_opts(const struct vhc_server_opts *opts)
 		return refuse_option(opts, -EINVAL, "the control thread's number must be 0 to 15");
 	if (opts->cls && opts->raw_rings)
 		return refuse_option(opts, -EINVAL, "the rings of a class are the class's to work");
+	if (!opts->cls && !opts->raw_rings && (opts->features_on & VHC_FEATURE_ACCESS_PLATFORM))
+		return refuse_option(opts, -EINVAL, "ACCESS_PLATFORM cannot be offered: requests"
+				     " outlive what a guest's IOMMU permits");
 	return 0;
 }
 

@@ -16,6 +16,13 @@ extern "C" {
 uint64_t vhc_class_features(const struct vhc_class *cls, uint16_t nr_rings);
 
 /**
+ * The feature bit of guests whose IOMMU decides what the device may reach (ACCESS_PLATFORM). A
+ * network device is given it in vhc_server_opts.features_on; with requests as buffers
+ * (vhostcore_ring.h) it cannot be offered, because those outlive what the guest permits.
+ */
+#define VHC_FEATURE_ACCESS_PLATFORM UINT64_C(0x200000000)
+
+/**
  * Offer exactly these virtio feature bits from now on, or more, or fewer of them. Enabling a bit
  * that neither the class nor vhc_server_opts.features_on nor vhc_server_set_features() had is
  * refused.

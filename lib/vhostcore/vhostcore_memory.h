@@ -85,6 +85,20 @@ void vhc_device_log_used(struct vhc_device *dev, uint16_t ring, uint64_t offset,
 /** The log itself. @return 0; -ENOENT there is none. Any thread; waits for control. */
 int vhc_device_log(struct vhc_device *dev, void **base, uint64_t *size);
 
+/** What the guest's IOMMU lets the device reach, and how it came to be. */
+struct vhc_iommu_info {
+	bool is_on;		/**< ACCESS_PLATFORM was agreed on (VHC_FEATURE_ACCESS_PLATFORM) */
+	uint32_t nr_readable;	/**< entries now, of what may be read */
+	uint32_t nr_writable;	/**< ... and of what may be written */
+	uint64_t nr_misses;	/**< addresses the front-end was asked for, so far */
+	uint64_t nr_refused;	/**< ... that it did not translate */
+	uint64_t nr_updates;	/**< what it told us, asked or not */
+	uint64_t nr_invalidations;
+};
+
+/** Any thread; waits for control. */
+void vhc_device_iommu(struct vhc_device *dev, struct vhc_iommu_info *info);
+
 #ifdef __cplusplus
 }
 #endif

@@ -56,7 +56,8 @@ struct vhc_queue_monitor {
  * until its server is destroyed: also when the driver's memory has gone meanwhile. Then nothing is
  * ever written there, so the wait must have an end of its own.
  *
- * @return 0; -EAGAIN: the queue is not running, or broken: ask again later.
+ * @return 0; -EAGAIN: the queue is not running, or broken: ask again later; -ENOTSUP: its ring
+ * lies in pieces (a guest with an IOMMU), and cannot be watched.
  * Context: the queue's polling thread; waits for control once for each ring.
  */
 int vhc_queue_monitor(struct vhc_queue *q, struct vhc_queue_monitor *monitor);

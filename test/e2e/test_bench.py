@@ -113,6 +113,14 @@ def test_devices(folder, path):
             assert row["ours"] > 0 and row["floor"] > 0 and 0.05 < row["distance"] < 3, row
 
 
+@pytest.mark.parametrize("path", ["split-mergeable", "packed-mergeable"])
+def test_devices_behind_an_iommu(folder, path):
+    """Packets move through entries of 4 KiB, and through one for all."""
+    for kib in ("4", "2048"):
+        report = _devices(folder, "--paths", path, "--iommu", kib)
+        assert all(row["ours"] > 0 for row in report["rows"] if row["kind"] in DEVICE_KINDS[3:])
+
+
 def test_an_idle_device_is_small(folder):
     """At most 64 KiB beside what is its front-end's; pages of a handful of devices are too few to count."""
     heaps = [row for row in _devices(folder)["rows"] if row["kind"] == "heap"]
@@ -195,13 +203,17 @@ def test_progress_is_for_terminals(folder):
     (["--ports", "15"], '"15" is not a number from 1 to 14'),
     (["--devices", "4097"], '"4097" is not a number from 1 to 4096'),
     (["--devices", "4", "--queues", "2"], "one pair of queues"),
+    (["--devices", "4", "--iommu", "12"], "a power of two"),
+    (["--single", "--iommu", "4"], "with --devices only"),
+    (["--devices", "4", "--iommu", "4", "--regions", "8"], "--iommu and --regions: one of them"),
     (["--devices", "4", "--drivers", "net_vhost,net_vhostx"], "no driver takes part"),
     (["--drivers", "net_vhost"], "two names are needed"),
     (["--alone", "net_vhost,net_vhostx"], "one name is needed"),
     (["--alone", "net_vhost", "--drivers", "net_vhost,net_vhostx"], "two names are needed"),
     (["--loop", "--idle"], "--loop and --idle: one at a time"),
     (["--no-huge"], "unrecognized option"),
-], ids=["path", "size", "ports", "devices", "devices-queues", "devices-drivers", "drivers", "alone", "alone-and-drivers", "modes", "eal-option"])
+], ids=["path", "size", "ports", "devices", "devices-queues", "iommu-size", "iommu-without-devices", "iommu-and-regions",
+        "devices-drivers", "drivers", "alone", "alone-and-drivers", "modes", "eal-option"])
 def test_refused(words, sentence):
     done = _bench(*words)
     assert done.returncode == 2

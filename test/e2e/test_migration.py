@@ -110,7 +110,7 @@ def move(vm: MovingGuest, stack: Namespace, switch: Testpmd, announced_by: str) 
     """There, and it is known there; the guest's own word may come a moment after it runs."""
     with Announcements(stack, f"tap{1 - vm.at}") as heard:
         said = vm.move()
-        assert switch.link(2 * vm.at)
+        switch.wait_link(2 * vm.at)  # the source may say first that it is done
         seen, deadline = set(), time.monotonic() + 15
         while announced_by not in seen:
             seen |= heard.since_last_time()

@@ -23,9 +23,8 @@ MOST_PORTS = 32  # RTE_MAX_ETHPORTS
 PORT = 1  # of a port plugged into the host fixture
 
 SWITCHES = ("tso", "linear-buffer", "ext-buffer", "legacy-ol-flags", "inflight",
-            "postcopy-support")
-OFF_KEYS = ("iommu-support",)
-KEYS = ("iface", "queues", "client", *SWITCHES, "notify", "notify-us", "control-thread", *OFF_KEYS)
+            "postcopy-support", "iommu-support")
+KEYS = ("iface", "queues", "client", *SWITCHES, "notify", "notify-us", "control-thread")
 
 # What dashboards made for Debian's net_vhost look for, for each queue and direction.
 PEER_COUNTERS = ("good_packets", "good_bytes", "multicast_packets", "broadcast_packets",
@@ -43,8 +42,6 @@ REFUSED = {
     "many-queues": ("iface=sock,queues=129", "from 1 to 128"),
     "word-for-queues": ("iface=sock,queues=2x", "from 1 to 128"),
     "client-2": ("iface=sock,client=2", "must be 0 (we listen) or 1 (we connect)"),
-    **{f"{key}-on": (f"iface=sock,{key}=1", f"{key}=1: this feature is not available yet")
-       for key in OFF_KEYS},
     **{f"{key}-2": (f"iface=sock,{key}=2", f"{key}=2: must be 0 or 1") for key in SWITCHES},
     "notify-later": ("iface=sock,notify=later", "notify=later: must be inline"),
     "notify-us-0": ("iface=sock,notify=deferred,notify-us=0", "from 1 to 10000"),
@@ -89,8 +86,8 @@ def test_an_unknown_key_lists_every_valid_one(host):
     assert [key for key in KEYS if f"{key}=<" not in answer] == []
 
 
-def test_keys_of_net_vhost_may_say_that_they_are_off(host):
-    off = ",".join(f"{key}=0" for key in SWITCHES + OFF_KEYS)
+def test_switches_may_say_that_they_are_off(host):
+    off = ",".join(f"{key}=0" for key in SWITCHES)
     assert "is attached" in _attach(host, f"iface={host.folder}/off.sock,{off}")
     _detach(host)
 

@@ -51,9 +51,37 @@ test_1024_paths(void)
 static void
 test_flags_that_are_not_served(void)
 {
-	CHECK_EQ(rte_vhost_driver_register(rig_path, RTE_VHOST_USER_IOMMU_SUPPORT), -1);
 	CHECK_EQ(rte_vhost_driver_register(rig_path, RTE_VHOST_USER_ASYNC_COPY), -1);
 	CHECK_EQ(rte_vhost_driver_unregister(rig_path), -1);
+}
+
+/* On request only, and only where we work the rings. */
+static void
+test_iommu(void)
+{
+	const uint64_t bit = UINT64_C(1) << 33;
+	uint64_t features = 0;
+
+	CHECK_EQ(rte_vhost_driver_register(rig_path, 0), 0);
+	CHECK_EQ(rte_vhost_driver_get_features(rig_path, &features), 0);
+	CHECK_EQ(features & bit, 0);
+	CHECK_EQ(rte_vhost_driver_enable_features(rig_path, bit), -1);
+	CHECK_EQ(rte_vhost_driver_unregister(rig_path), 0);
+
+	CHECK_EQ(rte_vhost_driver_register(rig_path, RTE_VHOST_USER_IOMMU_SUPPORT), 0);
+	CHECK_EQ(rte_vhost_driver_get_features(rig_path, &features), 0);
+	CHECK_EQ(features & bit, bit);
+	CHECK_EQ(rte_vhost_driver_callback_register(rig_path, &rig_ops), 0);
+	CHECK_EQ(rte_vhost_driver_start(rig_path), 0);
+	CHECK_EQ(rte_vhost_driver_disable_features(rig_path, bit), 0);
+	CHECK_EQ(rte_vhost_driver_enable_features(rig_path, bit), 0);
+	CHECK_EQ(rte_vhost_driver_unregister(rig_path), 0);
+
+	CHECK_EQ(rte_vhost_driver_register(rig_path, RTE_VHOST_USER_IOMMU_SUPPORT), 0);
+	CHECK_EQ(rte_vhost_driver_set_features(rig_path, bit), 0);
+	CHECK_EQ(rte_vhost_driver_callback_register(rig_path, &rig_ops), 0);
+	CHECK_EQ(rte_vhost_driver_start(rig_path), -1);
+	CHECK_EQ(rte_vhost_driver_unregister(rig_path), 0);
 }
 
 static void
@@ -299,6 +327,7 @@ static const struct test tests[] = {
 	TEST(test_a_path_is_registered_once),
 	TEST(test_1024_paths),
 	TEST(test_flags_that_are_not_served),
+	TEST(test_iommu),
 	TEST(test_unknown_paths_and_null),
 	TEST(test_start_needs_callbacks_and_happens_once),
 	TEST(test_a_start_that_fails_can_be_repeated),

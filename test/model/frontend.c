@@ -74,23 +74,49 @@ ask_u64(struct frontend *f, uint32_t request)
 	return reply.value;
 }
 
+/* Where the front-end has the memory a second time, and the guest, too. */
+#define TWIN (UINT64_C(1) << 40)
+
 static void
 share_memory(struct frontend *f)
 {
-	const struct vhost_user_mem_table table = {
-		.nregions = 1,
-		.regions[0] = {
-			.guest_phys_addr = FRONTEND_AT,
-			.memory_size = f->conf.memory_len,
-			.userspace_addr = GUEST_USER(FRONTEND_AT),
-			.mmap_offset = f->conf.file_offset,
-		},
+	const struct vhost_user_region region = {
+		.guest_phys_addr = FRONTEND_AT,
+		.memory_size = f->conf.memory_len,
+		.userspace_addr = GUEST_USER(FRONTEND_AT),
+		.mmap_offset = f->conf.file_offset,
 	};
-	const uint32_t size = offsetof(struct vhost_user_mem_table, regions[1]);
-	const struct peer_message m = peer_message(VHOST_USER_SET_MEM_TABLE, VHOST_USER_VERSION,
-						   &table, size);
+	struct vhost_user_mem_table table = {
+		.nregions = f->conf.iommu_entry ? 2 : 1, .regions = { region, region },
+	};
+	const int fds[] = { f->conf.memory_fd, f->conf.memory_fd };
+	const uint32_t size = offsetof(struct vhost_user_mem_table, regions) +
+			      table.nregions * sizeof(region);
+	struct peer_message m;
 
-	peer_send_fds(f->sock, &m, sizeof(m.header) + size, &f->conf.memory_fd, 1);
+	table.regions[1].guest_phys_addr += TWIN;
+	table.regions[1].userspace_addr += TWIN;
+	m = peer_message(VHOST_USER_SET_MEM_TABLE, VHOST_USER_VERSION, &table, size);
+	peer_send_fds(f->sock, &m, sizeof(m.header) + size, fds, table.nregions);
+}
+
+/* Rings' addresses are the IOMMU's as well, which are numbered as the front-end's own. */
+static void
+show_memory(struct frontend *f)
+{
+	static const uint64_t from[] = { FRONTEND_AT, GUEST_USER(FRONTEND_AT) };
+	uint64_t len = f->conf.iommu_entry;
+
+	for (uint64_t at = 0; at < f->conf.memory_len; at += len)
+		for (unsigned int i = 0; i < 2; i++) {
+			const struct vhost_iotlb_msg update = {
+				.iova = from[i] + at, .size = len,
+				.uaddr = GUEST_USER(FRONTEND_AT) + at + at / len % 2 * TWIN,
+				.perm = VHOST_ACCESS_RW, .type = VHOST_IOTLB_UPDATE,
+			};
+
+			say(f, VHOST_USER_IOTLB_MSG, &update, sizeof(update));
+		}
 }
 
 /* Where region `nr` begins in this guest's memory; that of the last one's end is its end. */
@@ -186,6 +212,8 @@ frontend_connect(struct frontend *f, const char *path)
 		share_regions(f);
 	else
 		share_memory(f);
+	if (f->conf.iommu_entry)
+		show_memory(f);
 	if (f->conf.inflight_len)
 		share_inflight(f);
 	start_ring(f, &f->rx, 0);

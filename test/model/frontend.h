@@ -33,6 +33,11 @@ struct frontend_conf {
 	uint64_t piece_len;
 	int inflight_fd;	/* where a back-end notes requests in flight; lives on */
 	uint64_t inflight_len;	/* 0: nowhere */
+	/*
+	 * With ACCESS_PLATFORM: the IOMMU shows the memory in entries of so many bytes. It is
+	 * mapped twice, and each second entry is of the other mapping, so that none can be joined.
+	 */
+	uint64_t iommu_entry;
 };
 
 /* "tx" and "rx" are the guest's words: we pull from tx and push to rx. */

@@ -67,6 +67,42 @@ guest_init(struct guest *g)
 		vhc_region_unref(regions[i]);
 }
 
+/* ---- scattered ------------------------------------------------------------------------------ */
+
+/* In these ranges every two pages change places. */
+static bool
+is_scattered(uint64_t at)
+{
+	return (at >= GUEST_BUFFERS_AT && at < GUEST_BUFFERS_AT + 256 * GUEST_PAGE) ||
+	       (at >= GUEST_SEAM_AT - 32 * GUEST_PAGE && at < GUEST_SEAM_AT + 32 * GUEST_PAGE);
+}
+
+uint64_t
+guest_user(uint64_t at)
+{
+	return GUEST_USER(is_scattered(at) ? at ^ GUEST_PAGE : at);
+}
+
+/* The driver's view of two pages: each where the other is. */
+static void
+swap_pages(uint8_t *a, uint8_t *b)
+{
+	uint8_t *kept = mremap(a, 0, GUEST_PAGE, MREMAP_MAYMOVE);
+
+	CHECK(kept != MAP_FAILED);
+	CHECK(mremap(b, 0, GUEST_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, a) == a);
+	CHECK(mremap(kept, GUEST_PAGE, GUEST_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, b) == b);
+}
+
+void
+guest_scatter(struct guest *g)
+{
+	for (uint64_t at = GUEST_LOW_AT; at < GUEST_END_AT; at += 2 * GUEST_PAGE)
+		if (is_scattered(at))
+			swap_pages(guest_ptr(g, at, GUEST_PAGE),
+				   guest_ptr(g, at + GUEST_PAGE, GUEST_PAGE));
+}
+
 void
 guest_fini(struct guest *g)
 {

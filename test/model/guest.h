@@ -59,6 +59,15 @@ struct guest {
 void guest_init(struct guest *g);
 void guest_fini(struct guest *g);
 
+/*
+ * For a guest with an IOMMU: some pages are elsewhere than the driver sees them, so that what are
+ * neighbours for it are none in its memory. guest_user() is where the front-end has a page.
+ */
+#define GUEST_PAGE 4096u
+
+void guest_scatter(struct guest *g);
+uint64_t guest_user(uint64_t at);
+
 /* The driver's view of [at, at + len), which lies in one part. */
 void *guest_ptr(const struct guest *g, uint64_t at, uint64_t len);
 

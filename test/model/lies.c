@@ -523,15 +523,22 @@ lie_fits(const struct lie *lie, enum ring_kind kind)
 	return lie->in == IN_BOTH || (lie->in == IN_PACKED) == (kind == RING_PACKED);
 }
 
+/* Told where there is one, by unit/net/test_iommu.c and wire/test_iommu.py. */
+#define NO_IOMMU \
+	[RING_FAULT_IOVA_REFUSED] = "there is no IOMMU that could refuse", \
+	[RING_FAULT_IOVA_DENIED] = "there is no IOMMU that could permit one and not the other"
+
 static const char *const impossible[][RING_NR_FAULTS] = {
 	[RING_SPLIT] = {
 		[RING_FAULT_CHAIN_ENDLESS] = "next may only lead in circles: chain_loop",
+		NO_IOMMU,
 	},
 	[RING_PACKED] = {
 		[RING_FAULT_AVAIL_IDX] = "there is no index, each descriptor is available or not",
 		[RING_FAULT_HEAD_RANGE] = "nothing names a head, it is the next slot",
 		[RING_FAULT_NEXT_RANGE] = "nothing names the next, it is the slot after",
 		[RING_FAULT_CHAIN_LOOP] = "slots and entries of a table only go forward",
+		NO_IOMMU,
 	},
 };
 

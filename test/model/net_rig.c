@@ -65,6 +65,8 @@ parse_argument(const char *word)
 		extra_features |= RIG_PACKED;
 	else if (strcmp(word, "in-order") == 0)
 		extra_features |= RIG_IN_ORDER;
+	else if (strcmp(word, "iommu") == 0)
+		extra_features |= RIG_IOMMU;
 	else if (strcmp(word, "tracked") == 0)
 		all_are_tracked = true;
 	else if (strncmp(word, "--force-max-simd-bitwidth=", 26) == 0)
@@ -109,6 +111,11 @@ attach_queue(struct net_rig *rig, struct vhc_queue *q, const struct driver *d)
 {
 	q->is_inflight_new = true;
 	q->claim = driver_claim(d, false);
+	if (rig->dev->features & RIG_IOMMU) {
+		q->claim.desc.v = d->desc_at;
+		q->claim.avail.v = d->avail_at;
+		q->claim.used.v = d->used_at;
+	}
 	q->base = rig->base;
 	q->has_num = q->has_addr = q->started = q->enabled = true;
 	CHECK(vhc_queue_update(q));
@@ -163,6 +170,30 @@ close_rings(struct net_rig *rig)
 	driver_fini(&rig->rx);
 }
 
+void
+net_rig_show(struct net_rig *rig, uint64_t at, uint64_t len)
+{
+	const struct iotlb_claim claim = {
+		.iova = at, .size = len, .access = IOTLB_BOTH,
+		.user = { len == GUEST_PAGE ? guest_user(at) : GUEST_USER(at) },
+	};
+	char reason[IOTLB_REASON_LEN];
+
+	vhc_loop_lock(rig->loop);
+	CHECK_EQ(vhc_device_translate(rig->dev, &claim, reason), 0);
+	vhc_loop_unlock(rig->loop);
+}
+
+void
+net_rig_show_all(struct net_rig *rig)
+{
+	for (unsigned int i = 0; i < GUEST_NR_PARTS; i++)
+		net_rig_show(rig, rig->guest.parts[i].at, rig->guest.parts[i].len);
+	for (uint64_t at = GUEST_LOW_AT; at < GUEST_END_AT; at += GUEST_PAGE)
+		if (guest_user(at) != GUEST_USER(at))
+			net_rig_show(rig, at, GUEST_PAGE);
+}
+
 static void
 open_device(struct net_rig *rig, const struct net_rig_conf *conf)
 {
@@ -178,6 +209,11 @@ open_device(struct net_rig *rig, const struct net_rig_conf *conf)
 	if (conf->features & RIG_MODERN)
 		rig->dev->features |= extra_features;
 	rig->dev->has_features = true;
+	if (rig->dev->features & RIG_IOMMU) {
+		CHECK_EQ(vhc_device_set_iommu(rig->dev, true), 0);
+		guest_scatter(&rig->guest);
+		net_rig_show_all(rig);
+	}
 	rig->push = vhc_device_queue(rig->dev, 0);
 	rig->pull = vhc_device_queue(rig->dev, 1);
 	for (unsigned int i = 0; i < 2; i++) {

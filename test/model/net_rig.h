@@ -36,6 +36,7 @@
 #define RIG_GUEST_UFO	BIT64(VIRTIO_NET_F_GUEST_UFO_BIT)
 #define RIG_GUEST_USO4	BIT64(VIRTIO_NET_F_GUEST_USO4_BIT)
 #define RIG_GUEST_USO6	BIT64(VIRTIO_NET_F_GUEST_USO6_BIT)
+#define RIG_IOMMU	BIT64(VIRTIO_F_ACCESS_PLATFORM_BIT)
 #define RIG_MERGEABLE	BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT)
 
 #define RIG_FRAME_MAX	(65535 + 18)
@@ -75,14 +76,19 @@ struct net_rig {
 void net_rig_eal(const char *program);
 
 /*
- * main() of a program of tests that use rigs. Arguments "packed" and "in-order": every rig that
- * is RIG_MODERN has these features too, so that the same tests run over all kinds of rings. With
- * "tracked" what every rig takes is noted (ring/inflight.h).
+ * main() of a program of tests that use rigs. Arguments "packed", "in-order" and "iommu": every rig
+ * that is RIG_MODERN has these features too, so that the same tests run over all kinds of rings.
+ * The IOMMU shows all of the guest's memory, in pieces (guest_scatter()). With "tracked" what every
+ * rig takes is noted (ring/inflight.h).
  */
 int net_rig_main(char **argv, const struct test *tests, size_t nr);
 
 /* Will a rig of RIG_MODERN have packed rings? */
 bool net_rig_is_packed(void);
+
+/* Show the guest's whole memory to the device; or a page, or more where none is scattered. */
+void net_rig_show_all(struct net_rig *rig);
+void net_rig_show(struct net_rig *rig, uint64_t at, uint64_t len);
 
 void net_rig_open(struct net_rig *rig, const struct net_rig_conf *conf);
 

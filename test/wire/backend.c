@@ -6,13 +6,13 @@
  * Trusts:  the test that started it; it ends when that one does (end of stdin) or after LIFETIME_S.
  * Runs on: the main thread; log lines and events come from the control thread, on stderr.
  *
- * usage: backend server|client|tracked|tracked-client|plain|vdpa:RINGS:PATH...
+ * usage: backend server|client|tracked|tracked-client|iommu|plain|vdpa:RINGS:PATH...
  *
- * The first four are network devices; tracked ones note what is in flight. A plain one has no class
- * and works its rings itself, which means here that nobody does; a vdpa one has a vDPA device made
- * of software.
+ * The first five are network devices; tracked ones note what is in flight, and iommu ones, which
+ * listen, offer ACCESS_PLATFORM. A plain one has no class and works its rings itself, which means
+ * here that nobody does; a vdpa one has a vDPA device made of software.
  *
- * One line of JSON a question: "info PORT", "control PORT", "queue PORT RING",
+ * One line of JSON a question: "info PORT", "control PORT", "iommu PORT", "queue PORT RING",
  * "push PORT RING COUNT [NUMBER]", "pull PORT RING COUNT", "changed PORT WAIT",
  * "notifier PORT RING SIZE", "quit".
  * Packets without a pause, on one ring at a time: "traffic PORT RING", "seen", "quiet PORT RING".
@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "model/soft_vdpa.h"
+#include "vhostcore_features.h"
 #include "vhostcore_memory.h"
 #include "vhostcore_message.h"
 #include "packets.h"
@@ -137,6 +138,21 @@ print_info(struct vhc_device *dev)
 	print_number("control_ring", info.control_ring);
 	print_number("nr_regions", info.nr_regions);
 	print_number("nr_connects", info.nr_connects);
+}
+
+static void
+print_iommu(struct vhc_device *dev)
+{
+	struct vhc_iommu_info info;
+
+	vhc_device_iommu(dev, &info);
+	print_bool("on", info.is_on);
+	print_number("readable", info.nr_readable);
+	print_number("writable", info.nr_writable);
+	print_number("misses", info.nr_misses);
+	print_number("refused", info.nr_refused);
+	print_number("updates", info.nr_updates);
+	print_number("invalidations", info.nr_invalidations);
 }
 
 static void
@@ -344,6 +360,8 @@ answer(const char *line)
 		print_info(dev);
 	else if (!strcmp(verb, "control") && dev)
 		print_control(dev);
+	else if (!strcmp(verb, "iommu") && dev)
+		print_iommu(dev);
 	else if (!strcmp(verb, "queue") && q)
 		print_queue(q);
 	else if (!strcmp(verb, "push") && q)
@@ -416,6 +434,7 @@ start_port(char *spec)
 	} else if (!opts.raw_rings) {
 		opts.cls = vhc_net_class();
 		opts.postcopy = true;
+		opts.features_on = strcmp(role, "iommu") ? 0 : VHC_FEATURE_ACCESS_PLATFORM;
 	}
 	rc = vhc_server_create(&opts, &servers[nr_servers]);
 	if (rc == 0 && opts.cls)

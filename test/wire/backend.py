@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 # The ports of the process that all tests share; on OTHER a front-end stays attached.
-MAIN, OTHER, WIDE, PLAIN, VDPA = range(5)
-NR_RINGS = {MAIN: 4, OTHER: 2, WIDE: 256, PLAIN: 4, VDPA: 4}
-KIND = {PLAIN: "plain", VDPA: "vdpa"}
+MAIN, OTHER, WIDE, PLAIN, VDPA, IOMMU = range(6)
+NR_RINGS = {MAIN: 4, OTHER: 2, WIDE: 256, PLAIN: 4, VDPA: 4, IOMMU: 2}
+KIND = {PLAIN: "plain", VDPA: "vdpa", IOMMU: "iommu"}
 
 ANSWER_SECONDS = 20
 POLL_SECONDS = 0.002

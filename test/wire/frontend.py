@@ -39,6 +39,7 @@ class Request(IntEnum):
     SEND_RARP = 19
     NET_SET_MTU = 20
     SET_BACKEND_REQ_FD = 21
+    IOTLB_MSG = 22
     GET_CONFIG = 24
     SET_CONFIG = 25
     POSTCOPY_ADVISE = 28
@@ -59,6 +60,7 @@ class Request(IntEnum):
 class BackendRequest(IntEnum):
     """Requests to us, on the channel that we give."""
 
+    IOTLB_MSG = 1
     CONFIG_CHANGE_MSG = 2
     VRING_HOST_NOTIFIER_MSG = 3
 
@@ -158,6 +160,10 @@ def mem_reg(one: bytes) -> bytes:
 
 def config(offset: int, data: bytes, flags: int = 0, *, size: int | None = None) -> bytes:
     return struct.pack("=III", offset, len(data) if size is None else size, flags) + data
+
+
+def iotlb(kind: int, iova: int, size: int = 0, user: int = 0, perm: int = 0) -> bytes:
+    return struct.pack("=QQQBB6x", iova, size, user, perm, kind)
 
 
 def inflight(num_queues: int, queue_size: int, size: int = 0, offset: int = 0) -> bytes:

@@ -48,6 +48,7 @@ def felt(traffic, change) -> bool:
 @pytest.mark.soak(1000, 20000)
 def test_regions_come_and_go_under_traffic(driver, back, spare, rounds):
     driver.start()
+    before = back.ring(0)["faults"]
     traffic = Traffic(back, driver, MAIN)
     nr_felt = 0
     for number in range(rounds // 2):
@@ -61,7 +62,7 @@ def test_regions_come_and_go_under_traffic(driver, back, spare, rounds):
     assert seen.packets > rounds
     assert nr_felt <= rounds * SHARE_FELT
     assert back.port()["nr_regions"] == 1
-    assert not back.ring(0)["faults"]
+    assert back.ring(0)["faults"] == before
 
 
 @pytest.mark.soak(200, 5000)
@@ -84,6 +85,8 @@ def test_whole_tables_under_traffic(driver, back, spare, rounds):
 def test_packets_land_in_what_was_added(driver, back, spare):
     """Buffers lie in a region as soon as it was acknowledged, and no more in one that was removed."""
     driver.start()
+    before = back.ring(0)["faults"]
+    nr_before = before.get("desc_unmapped", 0)
     ring = driver.rings[0]
     for number in range(50):
         add(driver, spare, number)
@@ -94,7 +97,7 @@ def test_packets_land_in_what_was_added(driver, back, spare):
         spare.map[number * PAGE:(number + 1) * PAGE] = bytes(PAGE)
         ring.post_chain([(spare.guest + number * PAGE, 2048, DESC_F_WRITE)])
         back.push(0)
-        assert back.ring(0)["faults"] == {"desc_unmapped": number + 1}
+        assert back.ring(0)["faults"] == before | {"desc_unmapped": nr_before + number + 1}
         assert not any(spare.map[number * PAGE:(number + 1) * PAGE])
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from driver import ALL_PROTOCOL, BASIC_FEATURES, MEMORY_NAME
 from frontend import NOFD, PAYLOAD_MAX, Protocol, Request, addr, config, inflight
-from frontend import log_base, mem_reg
+from frontend import iotlb, log_base, mem_reg
 from frontend import mem_table, message, region, state, u64
 
 # The specification's table: bytes of payload, descriptors, reply, protocol feature.
@@ -42,6 +42,7 @@ SPEC = {
     "SEND_RARP": (8, "none", "ack", Protocol.RARP),
     "NET_SET_MTU": (8, "none", "ack", Protocol.MTU),
     "SET_BACKEND_REQ_FD": (0, "one", "ack", Protocol.BACKEND_REQ),
+    "IOTLB_MSG": (32, "none", "ack", None),
     "GET_CONFIG": ("12+n", "none", "body", Protocol.CONFIG),
     "SET_CONFIG": ("12+n", "none", "ack", Protocol.CONFIG),
     "POSTCOPY_ADVISE": (0, "none", "body", Protocol.PAGEFAULT),
@@ -117,6 +118,7 @@ def legal(name: str) -> Parts:
         "ADD_MEM_REG": mem_reg(memory_region),
         "REM_MEM_REG": mem_reg(memory_region),
         "SET_STATUS": u64(1),
+        "IOTLB_MSG": iotlb(2, 0, 4096, 0x6000_0000_0000, 3),
         "GET_CONFIG": config(0, bytes(12)),
         "GET_INFLIGHT_FD": inflight(2, 256),
         "SET_INFLIGHT_FD": inflight(2, 8, 4096),
@@ -232,8 +234,8 @@ need_reply_or_not = pytest.mark.parametrize("need_reply", [False, True],
 
 # The configuration of a network device is read-only: test_config.py. What its bursts write is not
 # logged, so it does not offer that: test_dirty_log.py. Packets are not tracked: test_inflight.py.
-# Postcopy's have an order: test_postcopy.py.
-NOT_OF_A_NETWORK_DEVICE = {"SET_CONFIG", "SET_LOG_BASE", "GET_INFLIGHT_FD", "SET_INFLIGHT_FD",
+# Postcopy's have an order: test_postcopy.py. IOTLB_MSG wants another port: test_iommu.py.
+NOT_OF_A_NETWORK_DEVICE = {"SET_CONFIG", "SET_LOG_BASE", "GET_INFLIGHT_FD", "SET_INFLIGHT_FD", "IOTLB_MSG",
                            "POSTCOPY_ADVISE", "POSTCOPY_LISTEN", "POSTCOPY_END"}
 
 

@@ -83,21 +83,6 @@ set_notify(const char *name, const struct arg *arg, const char *value, struct po
 	return -EINVAL;
 }
 
-/* Keys of net_vhost whose feature is not there: saying 0 is right, saying 1 must not be ignored. */
-static int
-set_off(const char *name, const struct arg *arg, const char *value, struct port_args *args)
-{
-	(void)args;
-	if (is_switch(value) && value[0] == '0')
-		return 0;
-	if (is_switch(value))
-		PORT_LOG(ERR, name, "%s=1: this feature is not available yet: leave the key out",
-			 arg->key);
-	else
-		PORT_LOG(ERR, name, "%s=%s: must be 0", arg->key, value);
-	return -EINVAL;
-}
-
 #define SWITCH(key, member, values) \
 	{ key, set_switch, offsetof(struct port_args, member), values, 0, 0 }
 #define NUMBER(key, member, least, most) \
@@ -119,7 +104,8 @@ static const struct arg known[] = {
 	{ .key = "notify", .set = set_notify },
 	NUMBER("notify-us", notify_us, 1, VHOSTX_NOTIFY_US_MAX),
 	NUMBER("control-thread", control_thread, 0, VHC_CONTROL_THREADS_MAX - 1),
-	{ .key = "iommu-support", .set = set_off },
+	SWITCH("iommu-support", has_iommu,
+	       "0 or 1 (a guest's IOMMU decides what the port may reach)"),
 };
 
 static int

@@ -15,6 +15,7 @@
 #include <ethdev_vdev.h>
 #include <rte_version.h>
 
+#include "vhostcore_features.h"
 #include "vhostpmd.h"
 
 /*
@@ -279,6 +280,7 @@ server_start(struct port *port)
 		.nr_rings = (uint16_t)(2 * port->args.nr_queues),
 		.cls = vhc_net_class(),
 		.features_off = features_off(&port->args),
+		.features_on = port->args.has_iommu ? VHC_FEATURE_ACCESS_PLATFORM : 0,
 		.inflight = port->args.has_inflight,
 		.postcopy = port->args.has_postcopy,
 		.ops = &vhostx_device_ops,

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "vhostcore_features.h"
-#include "vhostcore_memory.h"
 #include "vhostpmd.h"
 
 void
@@ -19,6 +18,7 @@ vhostx_gather_facts(const struct port *port, struct port_facts *facts)
 	memset(facts, 0, sizeof(*facts));
 	vhc_device_info(port->device, &facts->device);
 	vhc_net_control(port->device, &facts->control);
+	vhc_device_iommu(port->device, &facts->iommu);
 	facts->memory_node = vhc_device_numa_node(port->device);
 	vhc_device_features_text(port->device, facts->device.features, facts->features,
 				 sizeof(facts->features));

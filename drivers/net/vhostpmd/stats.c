@@ -59,6 +59,12 @@ static const struct counter {
  */
 static const char *const gauges[] = { "ring_size", "ring_available", "ring_used" };
 
+/* At the end, of the port (all 0 without iommu-support=1), and not to be reset either. */
+static const char *const iommu_names[] = {
+	"iotlb_readable_entries", "iotlb_writable_entries", "iotlb_misses", "iotlb_refused",
+	"iotlb_updates", "iotlb_invalidations",
+};
+
 /* ---- ethdev's fixed set --------------------------------------------------------------------- */
 
 static uint64_t
@@ -240,11 +246,34 @@ nr_rings(const struct rte_eth_dev *dev)
 static unsigned int
 nr_xstats(const struct rte_eth_dev *dev)
 {
-	unsigned int nr = 0;
+	unsigned int nr = RTE_DIM(iommu_names);
 
 	for (uint16_t i = 0; i < nr_rings(dev); i++)
 		nr += ring_nr_xstats(nth_ring(dev, i));
 	return nr;
+}
+
+static unsigned int
+name_iommu(struct rte_eth_xstat_name *names)
+{
+	for (unsigned int i = 0; i < RTE_DIM(iommu_names); i++)
+		snprintf(names[i].name, sizeof(names[i].name), "%s", iommu_names[i]);
+	return RTE_DIM(iommu_names);
+}
+
+static unsigned int
+iommu_xstats(const struct port *port, struct rte_eth_xstat *xstats)
+{
+	struct vhc_iommu_info iommu;
+
+	vhc_device_iommu(port->device, &iommu);
+	xstats[0].value = iommu.nr_readable;
+	xstats[1].value = iommu.nr_writable;
+	xstats[2].value = iommu.nr_misses;
+	xstats[3].value = iommu.nr_refused;
+	xstats[4].value = iommu.nr_updates;
+	xstats[5].value = iommu.nr_invalidations;
+	return RTE_DIM(iommu_names);
 }
 
 int
@@ -256,6 +285,7 @@ vhostx_xstats_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, u
 		return (int)total;
 	for (uint16_t i = 0; i < nr_rings(dev); i++)
 		nr += ring_names(nth_ring(dev, i), names + nr);
+	nr += name_iommu(names + nr);
 	return (int)nr;
 }
 
@@ -282,6 +312,7 @@ vhostx_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigne
 	pthread_mutex_lock(&port->stats_lock);
 	for (uint16_t i = 0; i < nr_rings(dev); i++)
 		nr += ring_xstats(port, nth_ring(dev, i), xstats + nr);
+	nr += iommu_xstats(port, xstats + nr);
 	pthread_mutex_unlock(&port->stats_lock);
 	for (unsigned int i = 0; i < nr; i++)
 		xstats[i].id = i;

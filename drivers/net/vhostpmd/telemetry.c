@@ -14,6 +14,7 @@
 
 #include <rte_telemetry.h>
 
+#include "vhostcore_features.h"
 #include "vhostpmd.h"
 
 #define RINGS_IN_INFO	64	/* an answer has at most 16 KiB; /vhostx/queue has the others */
@@ -139,6 +140,25 @@ add_control(struct rte_tel_data *d, const struct port_facts *facts)
 }
 
 static void
+add_iommu(struct rte_tel_data *d, const struct vhc_iommu_info *state)
+{
+	struct rte_tel_data *iommu = rte_tel_data_alloc();
+
+	if (!iommu)
+		return;
+	rte_tel_data_start_dict(iommu);
+	rte_tel_data_add_dict_int(iommu, "on", state->is_on);
+	rte_tel_data_add_dict_u64(iommu, "readable_entries", state->nr_readable);
+	rte_tel_data_add_dict_u64(iommu, "writable_entries", state->nr_writable);
+	rte_tel_data_add_dict_u64(iommu, "misses", state->nr_misses);
+	rte_tel_data_add_dict_u64(iommu, "refused", state->nr_refused);
+	rte_tel_data_add_dict_u64(iommu, "updates", state->nr_updates);
+	rte_tel_data_add_dict_u64(iommu, "invalidations", state->nr_invalidations);
+	if (rte_tel_data_add_dict_container(d, "iommu", iommu, 0) != 0)
+		rte_tel_data_free(iommu);
+}
+
+static void
 add_reason(struct rte_tel_data *d, const struct rte_eth_dev *dev, const struct port_facts *facts)
 {
 	rte_tel_data_add_dict_int(d, "port", dev->data->port_id);
@@ -173,6 +193,8 @@ answer_info(struct rte_eth_dev *dev, struct port_facts *facts, struct rte_tel_da
 	rte_tel_data_add_dict_u64(d, "connects", state->nr_connects);
 	if (state->control_ring != VHC_NO_RING)
 		add_control(d, facts);
+	if (state->offered & VHC_FEATURE_ACCESS_PLATFORM)
+		add_iommu(d, &facts->iommu);
 	add_queues(d, dev, state->nr_rings);
 }
 

@@ -18,6 +18,7 @@
 #include <rte_log.h>
 
 #include "vhostcore_loop.h"
+#include "vhostcore_memory.h"
 #include "vhostcore_net.h"
 #include "vhostcore_notify.h"
 
@@ -36,7 +37,7 @@
 	"iface=<path> queues=<1-128> client=<0|1> tso=<0|1> linear-buffer=<0|1> " \
 	"ext-buffer=<0|1> legacy-ol-flags=<0|1> inflight=<0|1> notify=<inline|deferred> " \
 	"notify-us=<1-10000> control-thread=<0-15> postcopy-support=<0|1> " \
-	"iommu-support=<0>"
+	"iommu-support=<0|1>"
 
 struct rte_vdev_device;
 struct rte_vdev_driver;
@@ -57,6 +58,7 @@ struct port_args {
 	bool is_linear;
 	bool has_ext_buffers;
 	bool has_legacy_flags;
+	bool has_iommu;
 	bool has_inflight;
 	bool has_postcopy;
 	bool notify_is_deferred;
@@ -101,6 +103,7 @@ struct port {
 struct port_facts {
 	struct vhc_device_info device;
 	struct vhc_net_control control;
+	struct vhc_iommu_info iommu;
 	int memory_node;		/* NUMA node of the guest's memory; -1: not known */
 	char features[1024];
 	char protocol_features[1024];

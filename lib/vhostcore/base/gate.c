@@ -43,16 +43,28 @@ vhc_gate_fence(void)
 }
 
 void
+vhc_gate_shut(struct gate *g)
+{
+	st_relaxed(&g->closed, 1);
+}
+
+/* [L] The poller may share this core: yield rather than spin. */
+void
+vhc_gate_await(struct gate *g)
+{
+	while (ld_acquire(&g->inside))
+		sched_yield();
+}
+
+void
 vhc_gate_close(struct gate *g)
 {
 	if (g->closed)
 		return;
-	st_relaxed(&g->closed, 1);
+	vhc_gate_shut(g);
 	/* [G] After this, a poller either sees `closed`, or its `inside` is visible to us. */
 	vhc_gate_fence();
-	/* [L] The poller may share this core: yield rather than spin. */
-	while (ld_acquire(&g->inside))
-		sched_yield();
+	vhc_gate_await(g);
 }
 
 void

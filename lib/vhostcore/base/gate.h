@@ -53,6 +53,13 @@ void vhc_gate_init(struct gate *g);
  */
 void vhc_gate_close(struct gate *g);
 
+/*
+ * The same in steps, for many gates at once: shut each, vhc_gate_fence(), await each. Only the
+ * fence costs something.
+ */
+void vhc_gate_shut(struct gate *g);
+void vhc_gate_await(struct gate *g);
+
 /* Hand the queue back to the poller. */
 void vhc_gate_open(struct gate *g);
 

@@ -34,6 +34,8 @@
 struct question {
 	uint32_t request;
 	uint16_t ring;		/* or VHC_NO_RING */
+	bool writes;		/* of an address to translate */
+	uint64_t iova;		/* likewise */
 	struct waiter *waiter;	/* NULL: a refusal is only logged */
 };
 
@@ -50,8 +52,13 @@ struct channel {
 static const char *
 name_of(uint32_t request)
 {
-	return request == VHOST_USER_BACKEND_CONFIG_CHANGE_MSG ? "BACKEND_CONFIG_CHANGE_MSG" :
-								 "BACKEND_VRING_HOST_NOTIFIER_MSG";
+	static const char *const names[] = {
+		[VHOST_USER_BACKEND_IOTLB_MSG] = "BACKEND_IOTLB_MSG",
+		[VHOST_USER_BACKEND_CONFIG_CHANGE_MSG] = "BACKEND_CONFIG_CHANGE_MSG",
+		[VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG] = "BACKEND_VRING_HOST_NOTIFIER_MSG",
+	};
+
+	return names[request];
 }
 
 /* ---- answers -------------------------------------------------------------------------------- */
@@ -61,6 +68,10 @@ conclude(struct channel *c, const struct question *q, bool refused)
 {
 	if (q->waiter)
 		vhc_waiter_tell(q->waiter, refused ? -EPROTO : 0);
+	if (q->request == VHOST_USER_BACKEND_IOTLB_MSG) {
+		vhc_device_answered(c->dev, q->ring, q->iova, q->writes, refused);
+		return;
+	}
 	if (!refused || !vhc_log_allows(&c->complaints, c->dev->name))
 		return;
 	if (q->ring == VHC_NO_RING)
@@ -262,7 +273,9 @@ someone_waits(const struct channel *c)
 static int
 tell_config_changed(struct vhc_device *dev, struct waiter **waiter)
 {
-	struct question q = { VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, VHC_NO_RING, NULL };
+	struct question q = {
+		.request = VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, .ring = VHC_NO_RING,
+	};
 	int rc;
 
 	if (!dev->channel || !dev->channel->watch)
@@ -302,10 +315,45 @@ vhc_device_config_changed(struct vhc_device *dev, bool wait)
 	return rc || !wait ? rc : vhc_waiter_wait(waiter, ANSWER_MS);
 }
 
+/* ---- addresses ------------------------------------------------------------------------------ */
+
+int
+vhc_channel_ask_translation(struct vhc_device *dev, uint16_t ring, uint64_t iova, bool writes)
+{
+	const struct question q = {
+		.request = VHOST_USER_BACKEND_IOTLB_MSG, .ring = ring, .iova = iova,
+		.writes = writes,
+	};
+	const struct vhost_iotlb_msg miss = {
+		.iova = iova, .perm = writes ? VHOST_ACCESS_WO : VHOST_ACCESS_RO,
+		.type = VHOST_IOTLB_MISS,
+	};
+	/* Who never answers is asked all the same: what counts is what it tells us. */
+	bool is_patient = dev->channel && dev->channel->nr_due < ANSWERS_DUE_MAX / 2;
+
+	return ask(dev, &q, is_patient, &miss, sizeof(miss), -1);
+}
+
+void
+vhc_channel_tell_access_fail(struct vhc_device *dev, uint64_t iova, bool writes)
+{
+	const struct question q = { .request = VHOST_USER_BACKEND_IOTLB_MSG };
+	const struct vhost_iotlb_msg failure = {
+		.iova = iova, .perm = writes ? VHOST_ACCESS_WO : VHOST_ACCESS_RO,
+		.type = VHOST_IOTLB_ACCESS_FAIL,
+	};
+
+	(void)ask(dev, &q, false, &failure, sizeof(failure), -1);	/* it is only news */
+}
+
+/* ---- where drivers kick --------------------------------------------------------------------- */
+
 static int
 tell_host_notifier(struct vhc_device *dev, uint16_t ring, int fd, uint64_t offset, uint64_t size)
 {
-	const struct question q = { VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG, ring, NULL };
+	const struct question q = {
+		.request = VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG, .ring = ring,
+	};
 	const struct vhost_user_vring_area area = {
 		.u64 = ring | (fd < 0 ? VHOST_USER_VRING_NOFD_MASK : 0u),
 		.size = fd < 0 ? 0 : size,

@@ -45,6 +45,7 @@ static const struct row table[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_SEND_RARP] = { vhc_on_send_rarp, NO_RING },
 	[VHOST_USER_NET_SET_MTU] = { vhc_on_set_mtu, NO_RING },
 	[VHOST_USER_SET_BACKEND_REQ_FD] = { vhc_on_set_backend_req_fd, NO_RING },
+	[VHOST_USER_IOTLB_MSG] = { vhc_on_iotlb_msg, NO_RING },
 	[VHOST_USER_GET_CONFIG] = { vhc_on_get_config, NO_RING },
 	[VHOST_USER_SET_CONFIG] = { vhc_on_set_config, NO_RING },
 	[VHOST_USER_POSTCOPY_ADVISE] = { vhc_on_postcopy_advise, NO_RING },

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "../base/log.h"
 #include "../spec/virtio_net.h"
@@ -71,6 +72,7 @@ vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply
 	uint64_t wanted = msg->payload.u64, alien = wanted & ~dev->offered;
 	bool is_new = !dev->has_features || wanted != dev->features;
 	char names[128];
+	int rc;
 
 	(void)reply;
 	if (alien) {
@@ -93,6 +95,11 @@ vhc_on_set_features(struct vhc_device *dev, struct msg *msg, struct reply *reply
 					  "SET_FEATURES: %s changed while rings are started",
 					  vhc_device_features_text(dev, wanted ^ dev->features,
 								   names, sizeof(names)));
+	rc = vhc_device_set_iommu(dev, dev->cls->stays_inside &&
+				  (wanted & BIT64(VIRTIO_F_ACCESS_PLATFORM_BIT)));
+	if (rc)
+		return vhc_session_refuse(dev, rc, "SET_FEATURES: no room for the IOMMU's table:"
+					  " %s", strerror(-rc));
 	dev->features = wanted;
 	dev->has_features = true;
 	/* Another driver begins; or the one whose state was loaded before goes on. */

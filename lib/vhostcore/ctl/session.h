@@ -147,6 +147,9 @@ int vhc_on_send_rarp(struct vhc_device *dev, struct msg *msg, struct reply *repl
 int vhc_on_get_config(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 int vhc_on_set_config(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 
+/* translate.c */
+int vhc_on_iotlb_msg(struct vhc_device *dev, struct msg *msg, struct reply *reply);
+
 /* backend.c */
 int vhc_on_set_backend_req_fd(struct vhc_device *dev, struct msg *msg, struct reply *reply);
 

@@ -131,6 +131,7 @@ vhc_on_get_vring_base(struct vhc_device *dev, struct msg *msg, struct reply *rep
 	q->obstacle[0] = '\0';
 	/* Who works the ring himself says where it stands when he hears of it. */
 	vhc_device_update(dev);
+	vhc_device_forget_translations(dev);
 	reply->payload.state.index = q->index;
 	reply->payload.state.num = q->base;
 	reply->len = sizeof(reply->payload.state);

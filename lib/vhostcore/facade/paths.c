@@ -103,8 +103,6 @@ check(const char *path, uint64_t flags)
 {
 	if (!*path || strlen(path) >= FACADE_PATH_LEN)
 		return refuse(path, "a socket path has 1 to 107 bytes");
-	if (flags & RTE_VHOST_USER_IOMMU_SUPPORT)
-		return refuse(path, "IOMMU support is not there: register without that flag");
 	if (flags & RTE_VHOST_USER_ASYNC_COPY)
 		return refuse(path, "no asynchronous copies here: register without that flag");
 	return 0;
@@ -125,6 +123,8 @@ port_create(const char *path, uint64_t flags)
 	port->supported = vhc_class_features(vhc_net_class(), FACADE_RINGS) & ~NEWER_FEATURES;
 	if ((flags & RTE_VHOST_USER_LINEARBUF_SUPPORT) && !(flags & RTE_VHOST_USER_EXTBUF_SUPPORT))
 		port->supported &= ~HOST_SEGMENTATION;
+	if (flags & RTE_VHOST_USER_IOMMU_SUPPORT)
+		port->supported |= VHC_FEATURE_ACCESS_PLATFORM;
 	port->features = port->supported;
 	pthread_mutex_init(&port->facts_lock, NULL);
 	if ((flags & RTE_VHOST_USER_NET_STATS_ENABLE) && vhc_facade_stats_init(port) != 0) {

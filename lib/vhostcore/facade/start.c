@@ -36,6 +36,8 @@ options_of(struct facade_port *port)
 	const struct vhc_class *cls = is_net ? vhc_net_class() : NULL;
 	/* What hardware has it says itself, less what the path does not offer: hardware.c. */
 	uint64_t all = port->vdpa ? port->features : vhc_class_features(cls, FACADE_RINGS);
+	uint64_t iommu = port->flags & RTE_VHOST_USER_IOMMU_SUPPORT ?
+			 VHC_FEATURE_ACCESS_PLATFORM : 0;
 
 	return (struct vhc_server_opts){
 		.name = name_of(port),
@@ -44,8 +46,8 @@ options_of(struct facade_port *port)
 		.nr_rings = port->vdpa ? 0 : FACADE_RINGS,
 		.vdpa = port->hardware,
 		.cls = cls,
-		.features_off = all & ~port->features,
-		.features_on = is_net ? 0 : port->features & ~all,
+		.features_off = (all | iommu) & ~port->features,
+		.features_on = is_net ? iommu : port->features & ~all,
 		.raw_rings = !is_net && !port->vdpa,
 		.no_reconnect = port->flags & RTE_VHOST_USER_NO_RECONNECT,
 		.postcopy = port->flags & RTE_VHOST_USER_POSTCOPY_SUPPORT && !port->vdpa,
@@ -107,6 +109,11 @@ vhc_facade_server_start(struct facade_port *port)
 	int rc;
 
 	pthread_once(&once, vhc_facade_set_log);
+	if ((port->flags & RTE_VHOST_USER_IOMMU_SUPPORT) && (!port->is_net || port->vdpa)) {
+		FACADE_LOG(ERR, port->path, "IOMMU support is for network devices whose rings the"
+			   " library works: register without that flag");
+		return -ENOTSUP;
+	}
 	rc = vhc_facade_hardware_create(port);
 	if (rc)
 		return rc;

@@ -191,6 +191,15 @@ vhc_map_lost(const struct map *map)
 }
 
 bool
+vhc_map_is_awaited(const struct map *map)
+{
+	for (unsigned int i = 0; map && i < map->nr; i++)
+		if (map->slots[i].region->source)
+			return true;
+	return false;
+}
+
+bool
 vhc_map_user_to_guest(const struct map *map, uva user, gpa *guest)
 {
 	for (unsigned int i = 0; map && i < map->nr; i++) {

@@ -53,6 +53,9 @@ struct span vhc_map_user_span(const struct map *map, uva user, uint64_t len);
 /* A region that has lost memory (guard.h), or NULL. */
 const struct region *vhc_map_lost(const struct map *map);
 
+/* Pages of it are still to come (pages.h). */
+bool vhc_map_is_awaited(const struct map *map);
+
 /* Guest address of what the front-end has at `user`, or of what is here at `host`. */
 bool vhc_map_user_to_guest(const struct map *map, uva user, gpa *guest);
 bool vhc_map_host_to_guest(const struct map *map, const void *host, gpa *guest);

@@ -42,7 +42,7 @@ net_marks_flush(struct net_queue *nq, struct net_marks *marks)
 	for (uint32_t i = 0; i < marks->nr; i++) {
 		gpa at;
 
-		if (map_guest(r->map, &hint, marks->host[i], &at))
+		if (map_guest(r->memory, &hint, marks->host[i], &at))
 			dirty_log_touch(nq->log, at, marks->len[i]);
 	}
 	r->back_hint = hint;

@@ -236,8 +236,14 @@ net_queue_start(struct vhc_queue *q, uint64_t features)
 	nq->mergeable = features & BIT64(VIRTIO_NET_F_MRG_RXBUF_BIT);
 	nq->csum = features & BIT64(csum_bit);
 	nq->gso = net_is_pull(q) ? net_gso_from_guest(features) : net_gso_to_guest(features);
-	nq->core.ring.driver_only_sends = net_is_pull(q);
 	net_queue_relog(q);
+}
+
+/* The control ring comes last, so its number is even. */
+static bool
+net_driver_only_sends(uint16_t index)
+{
+	return index & 1;
 }
 
 static void
@@ -253,9 +259,11 @@ static const struct vhc_class net_class = {
 	.nr_vital_rings = 2,
 	.posts_at_start = true,
 	.marks_writes = true,
+	.stays_inside = true,
 	.features = net_features,
 	.feature_name = net_feature_name,
 	.queue_init = net_queue_init,
+	.driver_only_sends = net_driver_only_sends,
 	.queue_start = net_queue_start,
 	.queue_relog = net_queue_relog,
 	.announce = net_announce,

@@ -34,6 +34,8 @@
 	X(INDIRECT_NEXT, indirect_next,	"an indirect descriptor that also has a next") \
 	X(INDIRECT_LEN,	indirect_len,	"an indirect table of bad length") \
 	X(INDIRECT_UNMAPPED, indirect_unmapped, "an indirect table outside the guest's memory") \
+	X(IOVA_REFUSED,	iova_refused,	"an address that the guest's IOMMU does not know") \
+	X(IOVA_DENIED,	iova_denied,	"an address that the guest's IOMMU permits, but not so") \
 	X(HDR_SHORT,	hdr_short,	"a chain is shorter than the packet header") \
 	X(FRAME_SHORT,	frame_short,	"a packet is shorter than an Ethernet header") \
 	X(FRAME_LONG,	frame_long,	"a packet is longer than 64 KiB") \
@@ -61,6 +63,9 @@ enum ring_fault {
 };
 
 #define RING_FAULT_NONE RING_NR_FAULTS
+
+/* No fault either: the chain waits for the front-end to translate an address (miss.h). */
+#define RING_FAULT_MISS (RING_NR_FAULTS + 1)
 
 struct ring;
 

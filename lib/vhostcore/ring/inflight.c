@@ -416,7 +416,10 @@ vhc_inflight_resubmit(struct inflight *f, struct ring *r, struct chain *c, enum 
 	chain_begin(c, *entry);
 	fault = f->kind == RING_PACKED ? packed_rewalk(f, r, c, *entry) : split_walk(r, c, *entry);
 	*taken = TAKE_OK;
-	if (fault != RING_FAULT_NONE) {
+	if (fault == RING_FAULT_MISS) {
+		f->nr_resubmitted--;
+		*taken = TAKE_EMPTY;
+	} else if (fault != RING_FAULT_NONE) {
 		vhc_ring_fault(r, fault);
 		*taken = TAKE_BAD;
 	}

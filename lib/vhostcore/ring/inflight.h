@@ -77,7 +77,10 @@ void vhc_inflight_destroy(struct inflight *f);
  */
 bool vhc_inflight_recover(struct inflight *f, struct ring *r, bool is_known) VHC_MUST_USE;
 
-/* The next chain to resubmit: as a take, of a chain the ring has forgotten. False: none is left. */
+/*
+ * The next chain to resubmit: as a take, of a chain the ring has forgotten. False: none is left.
+ * TAKE_EMPTY: it waits for an address, and stays the next one.
+ */
 bool vhc_inflight_resubmit(struct inflight *f, struct ring *r, struct chain *c, enum take *taken,
 			   uint16_t *entry);
 

@@ -62,7 +62,7 @@ packed_walk_indirect(struct ring *r, struct chain *c, const struct virtq_packed_
 		uint16_t flags;
 
 		if (!g_desc)
-			return RING_FAULT_INDIRECT_UNMAPPED;
+			return walk_table_miss(r, &table, slot);
 		entry = guest_load_packed_desc(g_desc);
 		flags = le16_get(entry.flags);
 		if (flags & VIRTQ_DESC_F_INDIRECT)
@@ -110,6 +110,8 @@ packed_take(struct ring *r, struct chain *c)
 		if (fault == RING_FAULT_NONE)
 			fault = packed_walk_one(r, c, &raw, nr);
 	} while (le16_get(raw.flags) & VIRTQ_DESC_F_NEXT);
+	if (fault == RING_FAULT_MISS)
+		return TAKE_EMPTY;
 	c->id = le16_get(raw.id);	/* 2.8.6: valid in the last descriptor only */
 	c->nr_slots = nr;
 	r->avail = at;

@@ -15,13 +15,17 @@
 #include <stdint.h>
 
 #include "../mem/find.h"
+#include "../mem/view.h"
 #include "../spec/virtio_ring.h"
 #include "fault.h"
+#include "miss.h"
 
 enum ring_kind {
 	RING_SPLIT,
 	RING_PACKED,
 };
+
+#define RING_PARTS 3	/* descriptors, what the driver writes, what we write */
 
 /* How a look at the ring can tell that nothing is new. */
 enum ring_idle {
@@ -31,7 +35,7 @@ enum ring_idle {
 };
 
 enum take {
-	TAKE_EMPTY,	/* nothing available, or the ring is broken */
+	TAKE_EMPTY,	/* nothing available yet, or the ring is broken */
 	TAKE_OK,	/* the chain is proven */
 	TAKE_BAD,	/* counted; only id and slots hold: give it back with length 0 */
 };
@@ -72,7 +76,7 @@ struct ring {
 	uint16_t avail_seen;		/* split: avail->idx when last looked at */
 	bool event_idx;
 	bool broken;
-	const struct map *map;
+	const struct map *map;		/* where packets lie */
 
 	struct map_hint hint;
 	struct map_hint table_hint;	/* indirect tables lie elsewhere than packets */
@@ -88,6 +92,17 @@ struct ring {
 	bool is_raw;			/* the application works it: our marks stand still */
 	bool driver_only_sends;		/* what the class knows: nothing in it is for us to write */
 	enum ring_kind kind;
+
+	/*
+	 * What may be read and what may be written: `map` is one of them. Without an IOMMU all of
+	 * them are the guest's memory.
+	 */
+	const struct map *readable;
+	const struct map *writable;
+	const struct map *memory;	/* the guest's memory */
+	struct map_hint other_hint;	/* of descriptors that go against the ring's direction */
+	struct ring_miss miss;
+	struct view views[RING_PARTS];	/* of parts that lie in pieces */
 };
 
 #endif

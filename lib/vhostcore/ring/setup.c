@@ -12,20 +12,94 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "../mem/iotlb.h"
 #include "../vhostcore_notify.h"
 #include "raw.h"
 #include "verbs.h"
 
 struct part {
+	unsigned int number;
 	const char *name;
 	uva at;
 	uint64_t len;
 	uint64_t align;
+	uint8_t access;		/* what we do there */
 };
 
-/* One region must hold the whole part: rings are reached by pointer, never piecewise. */
 static void *
-translate_part(const struct part *part, const struct map *map, char *reason)
+not_shared(const struct part *part, char *reason)
+{
+	snprintf(reason, RING_REASON_LEN,
+		 "%s ring address 0x%" PRIx64 " (%" PRIu64 " bytes) lies in no memory "
+		 "region the front-end shares: all of the guest's memory must be shared "
+		 "(QEMU: share=on, virtio-user: --single-file-segments)",
+		 part->name, part->at.v, part->len);
+	errno = EFAULT;
+	return NULL;
+}
+
+static void *
+waits(struct ring *r, const struct part *part, uint64_t missing, char *reason)
+{
+	bool writes = part->access & IOTLB_WRITE;
+
+	snprintf(reason, RING_REASON_LEN, "it waits for the front-end to translate 0x%" PRIx64
+		 " of its %s ring, which we %s", missing, part->name,
+		 writes ? "write" : "read");
+	vhc_ring_miss_part(r, missing, writes);
+	errno = EAGAIN;
+	return NULL;
+}
+
+/*
+ * Pages that are neighbours for the driver, and not here, are mapped once more. Not while they are
+ * still to come: in another mapping of them the kernel would not wait, but make an empty one.
+ */
+static void *
+view_pieces(struct view *view, const struct part *part, const struct span *pieces,
+	    unsigned int nr, bool are_awaited, char *reason)
+{
+	int rc = are_awaited ? -EBUSY : vhc_view_map(view, pieces, nr);
+
+	if (rc == 0)
+		return view->host;
+	snprintf(reason, RING_REASON_LEN, "its %s ring lies in %u pieces%s", part->name, nr,
+		 are_awaited ? ", and waits until all of the guest's memory has come (postcopy)" :
+		 " that cannot be mapped one behind the other: give the VM memory of 4 KiB pages,"
+		 " not huge ones, or rings of at most 256 entries");
+	errno = -rc;
+	return NULL;
+}
+
+/* [at, at + len) of the guest's IOMMU. The first address that lacks is noted. */
+static void *
+translate_iova(struct ring *r, const struct part *part, const struct ring_claim *claim,
+	       const struct map *map, char *reason)
+{
+	struct span pieces[VIEW_PIECES_MAX];
+	struct view *view = &r->views[part->number];
+	unsigned int nr = 0;
+	uint64_t done = 0;
+
+	while (done < part->len && nr < VIEW_PIECES_MAX) {
+		struct span span = vhc_iotlb_span(claim->iotlb, part->at.v + done,
+						  part->len - done, part->access);
+
+		if (!span.len)
+			return waits(r, part, part->at.v + done, reason);
+		pieces[nr++] = span;
+		done += span.len;
+	}
+	if (done < part->len || nr > 1)
+		return view_pieces(view, part, pieces, nr, vhc_map_is_awaited(map), reason);
+	vhc_view_unmap(view);
+	return pieces[0].ptr;
+}
+
+/* Rings are reached by pointer, never piecewise. */
+static void *
+translate_part(struct ring *r, const struct part *part, const struct ring_claim *claim,
+	       const struct map *map, char *reason)
 {
 	struct span span;
 
@@ -36,16 +110,10 @@ translate_part(const struct part *part, const struct map *map, char *reason)
 		errno = EINVAL;
 		return NULL;
 	}
+	if (claim->iotlb)
+		return translate_iova(r, part, claim, map, reason);
 	span = vhc_map_user_span(map, part->at, part->len);
-	if (!span.ptr) {
-		snprintf(reason, RING_REASON_LEN,
-			 "%s ring address 0x%" PRIx64 " (%" PRIu64 " bytes) lies in no memory "
-			 "region the front-end shares: all of the guest's memory must be shared "
-			 "(QEMU: share=on, virtio-user: --single-file-segments)",
-			 part->name, part->at.v, part->len);
-		errno = EFAULT;
-	}
-	return span.ptr;
+	return span.ptr ? span.ptr : not_shared(part, reason);
 }
 
 struct parts {
@@ -61,12 +129,14 @@ split_parts(const struct ring_claim *claim)
 	uint64_t n = claim->size, event = claim->event_idx ? sizeof(le16) : 0;
 
 	return (struct parts){
-		{ "descriptor", claim->desc, n * sizeof(struct virtq_desc), VIRTQ_DESC_ALIGN },
-		{ "available", claim->avail, sizeof(struct virtq_avail) + n * sizeof(le16) + event,
-		  VIRTQ_AVAIL_ALIGN },
-		{ "used", claim->used,
+		{ 0, "descriptor", claim->desc, n * sizeof(struct virtq_desc), VIRTQ_DESC_ALIGN,
+		  IOTLB_READ },
+		{ 1, "available", claim->avail,
+		  sizeof(struct virtq_avail) + n * sizeof(le16) + event,
+		  VIRTQ_AVAIL_ALIGN, IOTLB_READ },
+		{ 2, "used", claim->used,
 		  sizeof(struct virtq_used) + n * sizeof(struct virtq_used_elem) + event,
-		  VIRTQ_USED_ALIGN },
+		  VIRTQ_USED_ALIGN, IOTLB_BOTH },
 	};
 }
 
@@ -75,10 +145,12 @@ static struct parts
 packed_parts(const struct ring_claim *claim)
 {
 	return (struct parts){
-		{ "descriptor", claim->desc, claim->size * sizeof(struct virtq_packed_desc),
-		  VIRTQ_DESC_ALIGN },
-		{ "driver event", claim->avail, sizeof(struct virtq_event), VIRTQ_EVENT_ALIGN },
-		{ "device event", claim->used, sizeof(struct virtq_event), VIRTQ_EVENT_ALIGN },
+		{ 0, "descriptor", claim->desc, claim->size * sizeof(struct virtq_packed_desc),
+		  VIRTQ_DESC_ALIGN, IOTLB_BOTH },
+		{ 1, "driver event", claim->avail, sizeof(struct virtq_event), VIRTQ_EVENT_ALIGN,
+		  IOTLB_READ },
+		{ 2, "device event", claim->used, sizeof(struct virtq_event), VIRTQ_EVENT_ALIGN,
+		  IOTLB_BOTH },
 	};
 }
 
@@ -92,13 +164,40 @@ check_size(const struct ring_claim *claim, char *reason)
 	return -EINVAL;
 }
 
+/* Where descriptors may point, and that nobody remembers what they pointed to before. */
+static void
+set_maps(struct ring *r, const struct map *readable, const struct map *writable,
+	 const struct map *memory)
+{
+	r->readable = readable;
+	r->writable = writable;
+	r->memory = memory;
+	r->map = r->driver_only_sends ? readable : writable;
+	r->hint = r->table_hint = r->other_hint = r->back_hint = (struct map_hint){ 0 };
+}
+
 void
 vhc_ring_use_map(struct ring *r, const struct map *map)
 {
-	r->map = map;
-	r->hint = (struct map_hint){ 0 };
-	r->table_hint = (struct map_hint){ 0 };
-	r->back_hint = (struct map_hint){ 0 };
+	set_maps(r, map, map, map);
+}
+
+static void
+set_maps_of(struct ring *r, const struct ring_claim *claim, const struct map *map)
+{
+	r->driver_only_sends = claim->driver_only_sends;
+	r->miss.is_on = claim->iotlb;
+	if (claim->iotlb)
+		set_maps(r, claim->iotlb->readable, claim->iotlb->writable, map);
+	else
+		vhc_ring_use_map(r, map);
+}
+
+void
+vhc_ring_forget_views(struct ring *r)
+{
+	for (unsigned int i = 0; i < RING_PARTS; i++)
+		vhc_view_unmap(&r->views[i]);
 }
 
 int
@@ -108,11 +207,12 @@ vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct 
 	struct parts parts = claim->kind == RING_PACKED ? packed_parts(claim) : split_parts(claim);
 	void *g_desc, *g_avail, *g_used;
 
+	set_maps_of(r, claim, map);
 	if (check_size(claim, reason))
 		return -EINVAL;
-	g_desc = translate_part(&parts.desc, map, reason);
-	g_avail = g_desc ? translate_part(&parts.avail, map, reason) : NULL;
-	g_used = g_avail ? translate_part(&parts.used, map, reason) : NULL;
+	g_desc = translate_part(r, &parts.desc, claim, map, reason);
+	g_avail = g_desc ? translate_part(r, &parts.avail, claim, map, reason) : NULL;
+	g_used = g_avail ? translate_part(r, &parts.used, claim, map, reason) : NULL;
 	if (!g_used)
 		return -errno;
 	r->g_desc = g_desc;
@@ -124,7 +224,6 @@ vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct 
 	r->indirect = claim->indirect;
 	r->in_order = claim->in_order;
 	r->is_raw = claim->is_raw;
-	vhc_ring_use_map(r, map);
 	return 0;
 }
 

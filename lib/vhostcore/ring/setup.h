@@ -22,22 +22,32 @@ struct ring_claim {
 	bool indirect;
 	bool in_order;
 	bool is_raw;		/* the application works the ring itself */
+	bool driver_only_sends;	/* the class knows: its buffers are only read */
+	const struct iotlb *iotlb;	/* all addresses are the IOMMU's; NULL: there is none */
 	uint64_t log_guest;	/* where the used part is for the dirty log; 0: not logged */
 };
 
 #define RING_REASON_LEN 256
 
+struct iotlb;
 struct vhc_queue_monitor;
 
 /*
  * Translate the three parts into `r` and keep its indices. 0, or -errno and a sentence:
- * -EFAULT a part is in no memory region, -EINVAL misaligned.
+ * -EFAULT a part is in no memory region, -EINVAL misaligned, -EAGAIN the IOTLB lacks an address,
+ * which is noted in r->miss.
  */
 int vhc_ring_translate(struct ring *r, const struct ring_claim *claim, const struct map *map,
 		       char *reason) VHC_MUST_USE;
 
-/* What the addresses in it mean is in this map from now on. Its own parts stay where they are. */
+/*
+ * What the addresses in it mean is in this map from now on. Its own parts stay where they are. Not
+ * with an IOMMU.
+ */
 void vhc_ring_use_map(struct ring *r, const struct map *map);
+
+/* The ring stands still, and is translated anew before it goes on. */
+void vhc_ring_forget_views(struct ring *r);
 
 /*
  * Begin a life of a translated ring. `base` is what SET_VRING_BASE said, in its encoding.

@@ -83,7 +83,7 @@ split_walk(struct ring *r, struct chain *c, uint16_t head)
 			return RING_FAULT_CHAIN_LOOP;
 		g_desc = walk_table_entry(r, &table, slot);
 		if (!g_desc)
-			return RING_FAULT_INDIRECT_UNMAPPED;
+			return walk_table_miss(r, &table, slot);
 		raw = guest_load_desc(g_desc);
 		flags = le16_get(raw.flags);
 		if (flags & VIRTQ_DESC_F_INDIRECT) {
@@ -126,6 +126,10 @@ split_take(struct ring *r, struct chain *c)
 	fault = split_walk(r, c, head);
 	if (vhc_likely(fault == RING_FAULT_NONE))
 		return TAKE_OK;
+	if (fault == RING_FAULT_MISS) {
+		r->avail.idx--;
+		return TAKE_EMPTY;
+	}
 	vhc_ring_fault(r, fault);
 	return TAKE_BAD;
 }

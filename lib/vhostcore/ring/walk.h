@@ -41,13 +41,16 @@ walk_direction(struct chain *c, uint32_t len, uint16_t flags)
 
 /* Guest memory that is contiguous need not be so here: one descriptor may become several spans. */
 static inline enum ring_fault
-walk_spans(struct ring *r, struct chain *c, uint64_t addr, uint32_t len)
+walk_spans(struct ring *r, struct chain *c, uint64_t addr, uint32_t len, bool writes)
 {
+	const struct map *map = writes ? r->writable : r->readable;
+	struct map_hint *hint = map == r->map ? &r->hint : &r->other_hint;
+
 	while (len) {
-		struct span span = map_span(r->map, &r->hint, (gpa){ addr }, len);
+		struct span span = map_span(map, hint, (gpa){ addr }, len);
 
 		if (!span.len)
-			return RING_FAULT_DESC_UNMAPPED;
+			return vhc_ring_miss(r, RING_FAULT_DESC_UNMAPPED, addr, len, writes);
 		if (c->nr_spans == CHAIN_SPANS_MAX)
 			return RING_FAULT_CHAIN_SPANS;
 		c->spans[c->nr_spans++] = span;
@@ -70,7 +73,7 @@ walk_add(struct ring *r, struct chain *c, uint64_t addr, uint32_t len, uint16_t 
 		return fault;
 	if (!range_is_sane(addr, len))
 		return RING_FAULT_DESC_WRAP;
-	fault = walk_spans(r, c, addr, len);
+	fault = walk_spans(r, c, addr, len, flags & VIRTQ_DESC_F_WRITE);
 	if (fault == RING_FAULT_NONE && !(flags & VIRTQ_DESC_F_WRITE))
 		c->nr_readable = c->nr_spans;
 	return fault;
@@ -81,6 +84,7 @@ struct walk_table {
 	const uint8_t *g_base;	/* NULL: not contiguous here, look each entry up */
 	uint64_t guest;
 	uint32_t size;
+	uint64_t entry[2];	/* a copy of one that does not lie in one piece */
 };
 
 /*
@@ -97,7 +101,7 @@ walk_enter_indirect(struct ring *r, struct walk_table *table, uint64_t addr, uin
 		return RING_FAULT_INDIRECT_LEN;
 	if (!range_is_sane(addr, len))
 		return RING_FAULT_DESC_WRAP;
-	table->g_base = map_whole(r->map, &r->table_hint, (gpa){ addr }, len);
+	table->g_base = map_whole(r->readable, &r->table_hint, (gpa){ addr }, len);
 	table->guest = addr;
 	table->size = len / sizeof(struct virtq_desc);
 	return RING_FAULT_NONE;
@@ -105,14 +109,28 @@ walk_enter_indirect(struct ring *r, struct walk_table *table, uint64_t addr, uin
 
 /* NULL: the entry lies in no region. */
 static inline const void *
-walk_table_entry(struct ring *r, const struct walk_table *table, uint32_t slot)
+walk_table_entry(struct ring *r, struct walk_table *table, uint32_t slot)
 {
 	uint64_t offset = slot * sizeof(struct virtq_desc);
+	const void *g_entry;
 
 	if (vhc_likely(table->g_base))
 		return table->g_base + offset;
-	return map_whole(r->map, &r->table_hint, (gpa){ table->guest + offset },
-			 sizeof(struct virtq_desc));
+	g_entry = map_whole(r->readable, &r->table_hint, (gpa){ table->guest + offset },
+			    sizeof(struct virtq_desc));
+	if (vhc_likely(g_entry))
+		return g_entry;
+	return vhc_ring_gather(r, table->guest + offset, table->entry, sizeof(table->entry)) ?
+		table->entry : NULL;
+}
+
+/* What it means that it lies in none. */
+static inline enum ring_fault
+walk_table_miss(struct ring *r, const struct walk_table *table, uint32_t slot)
+{
+	return vhc_ring_miss(r, RING_FAULT_INDIRECT_UNMAPPED,
+			     table->guest + slot * sizeof(struct virtq_desc),
+			     sizeof(struct virtq_desc), false);
 }
 
 #endif

@@ -37,6 +37,7 @@ enum vhost_user_request {
 	VHOST_USER_SEND_RARP = 19,
 	VHOST_USER_NET_SET_MTU = 20,
 	VHOST_USER_SET_BACKEND_REQ_FD = 21,
+	VHOST_USER_IOTLB_MSG = 22,
 	VHOST_USER_GET_CONFIG = 24,
 	VHOST_USER_SET_CONFIG = 25,
 	VHOST_USER_POSTCOPY_ADVISE = 28,
@@ -57,6 +58,7 @@ enum vhost_user_request {
 
 /* Requests to the front-end, on the channel that it gave: numbers of their own. */
 enum vhost_user_backend_request {
+	VHOST_USER_BACKEND_IOTLB_MSG = 1,
 	VHOST_USER_BACKEND_CONFIG_CHANGE_MSG = 2,
 	VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG = 3,
 };
@@ -181,6 +183,25 @@ struct vhost_user_state_fd {
 	uint32_t phase;
 };
 
+/* The same in both directions; which, the type says. */
+struct vhost_iotlb_msg {
+	uint64_t iova;
+	uint64_t size;
+	uint64_t uaddr;
+	uint8_t perm;
+	uint8_t type;
+	uint8_t padding[6];
+};
+
+#define VHOST_ACCESS_RO	1
+#define VHOST_ACCESS_WO	2
+#define VHOST_ACCESS_RW	3
+
+#define VHOST_IOTLB_MISS	1
+#define VHOST_IOTLB_UPDATE	2
+#define VHOST_IOTLB_INVALIDATE	3
+#define VHOST_IOTLB_ACCESS_FAIL	4
+
 /* One payload, as large as the largest; which member holds is the request's business. */
 union vhost_user_payload {
 	uint64_t u64;
@@ -192,6 +213,7 @@ union vhost_user_payload {
 	struct vhost_user_inflight inflight;
 	struct vhost_user_log log;
 	struct vhost_user_state_fd state_fd;
+	struct vhost_iotlb_msg iotlb;
 };
 
 static_assert(sizeof(struct vhost_user_header) == 12, "message header");
@@ -203,6 +225,7 @@ static_assert(offsetof(struct vhost_user_mem_table, regions) == 8, "memory table
 static_assert(sizeof(struct vhost_user_mem_reg) == 40, "single memory region");
 static_assert(sizeof(struct vhost_user_inflight) == 24, "in-flight file");
 static_assert(sizeof(struct vhost_user_log) == 16, "dirty log");
+static_assert(sizeof(struct vhost_iotlb_msg) == 32, "IOTLB");
 static_assert(sizeof(struct vhost_user_vring_area) == 24, "host notifier area");
 static_assert(offsetof(struct vhost_user_config, bytes) == 12, "configuration space");
 

@@ -28,6 +28,7 @@
 #define MEM_REG		.size = SIZE_EXACT, .bytes = sizeof(struct vhost_user_mem_reg)
 #define MEM_TABLE	.size = SIZE_MEM_TABLE
 #define CONFIG		.size = SIZE_CONFIG
+#define IOTLB		.size = SIZE_EXACT, .bytes = sizeof(struct vhost_iotlb_msg)
 #define STATE_FD	.size = SIZE_EXACT, .bytes = sizeof(struct vhost_user_state_fd)
 #define INFLIGHT	.size = SIZE_EXACT, .bytes = sizeof(struct vhost_user_inflight)
 
@@ -60,6 +61,7 @@ static const struct schema_entry table[VHOST_USER_REQUEST_MAX] = {
 	REQUEST(SEND_RARP, U64, FDS_NONE, REPLY_ACK, GATE(RARP), true),
 	REQUEST(NET_SET_MTU, U64, FDS_NONE, REPLY_ACK, GATE(MTU), true),
 	REQUEST(SET_BACKEND_REQ_FD, NOTHING, FDS_ONE, REPLY_ACK, GATE(BACKEND_REQ), true),
+	REQUEST(IOTLB_MSG, IOTLB, FDS_NONE, REPLY_ACK, ALWAYS, false),
 	REQUEST(GET_CONFIG, CONFIG, FDS_NONE, REPLY_BODY, GATE(CONFIG), true),
 	REQUEST(SET_CONFIG, CONFIG, FDS_NONE, REPLY_ACK, GATE(CONFIG), true),
 	REQUEST(POSTCOPY_ADVISE, NOTHING, FDS_NONE, REPLY_BODY, GATE(PAGEFAULT), true),

@@ -8,6 +8,8 @@
 
 #include <sys/resource.h>
 
+#include "vhostcore_features.h"
+
 static int
 create_with(struct vhc_server_opts opts)
 {
@@ -46,10 +48,12 @@ test_options_out_of_range_are_refused(void)
 	CHECK_EQ(create_with(o), -EINVAL);
 	o = good, o.nr_vital_rings = 3;
 	CHECK_EQ(create_with(o), -EINVAL);
+	o = good, o.cls = NULL, o.features_on = VHC_FEATURE_ACCESS_PLATFORM;
+	CHECK_EQ(create_with(o), -EINVAL);
 	o = good, o.role = (enum vhc_role)2;
 	CHECK_EQ(create_with(o), -EINVAL);
 	CHECK_EQ(peer_nr_open_fds(), nr_fds);
-	CHECK_EQ(log_count("port: "), 8);
+	CHECK_EQ(log_count("port: "), 9);
 }
 
 static void

@@ -40,6 +40,7 @@ static const struct {
 	{ 19, "SEND_RARP", 8, 0, false, 2 },
 	{ 20, "NET_SET_MTU", 8, 0, false, 4 },
 	{ 21, "SET_BACKEND_REQ_FD", 0, 1, false, 5 },
+	{ 22, "IOTLB_MSG", 32, 0, false, -1 },
 	{ 24, "GET_CONFIG", 12, 0, true, 9 },
 	{ 25, "SET_CONFIG", 12, 0, false, 9 },
 	{ 28, "POSTCOPY_ADVISE", 0, 0, true, 8 },
