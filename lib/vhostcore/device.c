@@ -138,8 +138,11 @@ vhc_device_destroy(struct vhc_device *dev)
 	if (dev->session)
 		vhc_device_detach(dev, "the port is being removed");
 	for (uint16_t i = 0; dev->queues && i < dev->nr_rings; i++)
-		vhc_queue_destroy(dev->queues[i]);
+		if (dev->queues[i])
+			vhc_queue_stop(dev->queues[i]);
 	vhc_device_set_iommu(dev, false);
+	for (uint16_t i = 0; dev->queues && i < dev->nr_rings; i++)
+		vhc_queue_destroy(dev->queues[i]);
 	vhc_losses_unwatch(dev);
 	vhc_loop_unwatch(dev->loop, &dev->done_watch);
 	fd_close(&dev->done_fd);

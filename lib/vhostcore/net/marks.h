@@ -82,14 +82,14 @@ net_marks_of(const struct net_queue *nq, struct net_marks *space)
 static VHC_HOT void
 net_marks_entries(struct net_marks *marks, const struct ring *r, uint32_t nr)
 {
-	struct net_entries *last;
 	uint16_t end = (uint16_t)(r->nr_staged + nr);
+	struct net_entries *last;
 
 	if (!marks)
 		return;
-	last = &marks->entries[marks->nr_entries - 1];
-	if (marks->nr_entries && (last->first + last->nr == r->nr_staged ||
-				  marks->nr_entries == NET_MARKED_ENTRIES))
+	last = marks->nr_entries ? &marks->entries[marks->nr_entries - 1] : NULL;
+	if (last && (last->first + last->nr == r->nr_staged ||
+		     marks->nr_entries == NET_MARKED_ENTRIES))
 		last->nr = end - last->first;
 	else
 		marks->entries[marks->nr_entries++] =
