@@ -101,12 +101,24 @@ def command_line(options: dict[str, object]) -> str:
     return " ".join([_CMDLINE, *kernel_words(options)])
 
 
+_MAX_PROCESSORS = 8
+
+
+def _smp(processors: int) -> str:
+    """Room for a second processor at least; a later -smp may ask for more than `processors`.
+
+    TCG for one processor does `lock addl`, which is Linux's barrier, as a plain addition. Then a driver and a back-end
+    can each miss what the other wrote just before it went to sleep, and the guest waits for ever.
+    """
+    return f"{processors},maxcpus={_MAX_PROCESSORS}"
+
+
 def options_of_a_vm(config: Path, options: dict[str, object], initramfs: str) -> str:
     """What another than we starts such a guest with, in words without blanks; `config` is written and QEMU reads it."""
     config.write_text(f'[machine]\n  kernel = "{image_dir() / "vmlinuz"}"\n  initrd = "{image_dir() / initramfs}"\n'
                       f'  append = "{command_line(options)}"\n', encoding="utf-8")
     cpu = ["-cpu", "host"] if accelerator() == "kvm" else []
-    return " ".join([*_ALWAYS, "-accel", accelerator(), *cpu, "-serial", "stdio", "-readconfig", str(config)])
+    return " ".join([*_ALWAYS, "-accel", accelerator(), "-smp", _smp(1), *cpu, "-serial", "stdio", "-readconfig", str(config)])
 
 
 def kernel_words(options: dict[str, object]) -> list[str]:
@@ -180,7 +192,7 @@ class QemuGuest(Reporter):
                  memory: int = 256, share: str | None = "on", console: str | Path | None = None,
                  kernel: tuple[str, ...] = (), lifetime: float = 300):
         self.accel = accel or accelerator()
-        argv = [qemu, *_ALWAYS, "-machine", "q35", "-accel", self.accel, "-smp", processors, "-m", memory,
+        argv = [qemu, *_ALWAYS, "-machine", "q35", "-accel", self.accel, "-smp", _smp(processors), "-m", memory,
                 *_memory_args(memory, share), *_serial(console), *devices]
         if initramfs:
             argv += _boot_args(words, initramfs, kernel)
