@@ -30,4 +30,19 @@ devtools/setup.sh build test
 quietly ninja -C "$build"
 
 # Debian's own interpreter: one that comes first on PATH may lack Debian's pytest.
-VHOSTX_BUILD=$build /usr/bin/python3 -m pytest "$@"
+tests() {
+	VHOSTX_BUILD=$build /usr/bin/python3 -m pytest "$@"
+}
+
+if [ $# -gt 0 ]; then
+	tests "$@"
+	exit
+fi
+
+# Everything: as many at a time as there are processors, then one at a time what runs switches and guests, which
+# need all of them. The second part runs even if the first one fails.
+failed=
+tests -n auto --ignore=test/e2e || failed="the first part, further up"
+tests test/e2e || failed=${failed:+both parts}${failed:-the second part, test/e2e}
+[ -z "$failed" ] || echo "vhostx: tests failed in $failed" >&2
+[ -z "$failed" ]
