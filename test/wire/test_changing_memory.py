@@ -1,22 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Memory comes and goes under traffic: no packet is lost or turned away, and no other port notices."""
+"""Memory comes and goes under traffic: no packet is lost or turned away."""
 
-import contextlib
 import os
 import struct
 
 import pytest
 
 from backend import MAIN
-from driver import DESC_F_WRITE, GUEST_BASE, USER_BASE, Driver, Memory, Ring
-from frontend import Request, mem_reg, mem_table, message, region
+from driver import DESC_F_WRITE, GUEST_BASE, USER_BASE, Memory, Ring
+from frontend import Request, mem_table
 from traffic import Traffic
 
 SLOTS = 509
 FAR = 1 << 36
 PAGE = 4096
 SHARE_FELT = 0.1  # a poller that has lost its core for long is not waited for
-
 
 
 @pytest.fixture
@@ -152,59 +150,3 @@ def test_509_regions(driver, back):
     for place in places:
         assert many.map[place * PAGE + 12:place * PAGE + 72] == b"\x5a" * 60
     many.close()
-
-
-# -- nobody else notices ---------------------------------------------------------------------------
-
-
-def truncate(driver, back) -> None:
-    driver.start()
-    driver.rings[0].post(5)
-    os.ftruncate(driver.memory.fd, 0)
-    back.push(0)
-    driver.front.wait_dropped()
-
-
-def remove_in_use(driver, _back) -> None:
-    driver.start()
-    driver.front.do(Request.ADD_MEM_REG, mem_reg(region(0x5000_0000, PAGE, 0x5000_0000)), [driver.memory.fd])
-    driver.front.do(Request.REM_MEM_REG, driver.memory.reg())
-
-
-def send_absurd_tables(driver, _back) -> None:
-    driver.negotiate()
-    whole, fd = driver.memory.region(), driver.memory.fd
-    for table, fds in [(mem_table(whole, whole), [fd, fd]), (mem_table(whole), []),
-                       (mem_table(region(GUEST_BASE, 1 << 63, USER_BASE)), [fd]),
-                       (mem_table(region(GUEST_BASE, 0, USER_BASE)), [fd]),
-                       (mem_table(region((1 << 64) - 4096, 8192, USER_BASE)), [fd])]:
-        driver.front.refuse(Request.SET_MEM_TABLE, table, fds)
-
-
-def die_in_a_message(driver, _back) -> None:
-    driver.start()
-    driver.front.send_bytes(message(Request.SET_MEM_TABLE, driver.memory.table())[:20], [driver.memory.fd])
-
-
-def die_with_a_reply_due(driver, _back) -> None:
-    driver.start()
-    driver.front.send(Request.ADD_MEM_REG, mem_reg(region(FAR, PAGE, FAR)), [driver.memory.fd], need_reply=True)
-
-
-def die_half_set_up(driver, _back) -> None:
-    driver.negotiate()
-    driver.share_memory()
-    driver.set_up_ring(0)
-
-
-FAULTS = [truncate, remove_in_use, send_absurd_tables, die_in_a_message, die_with_a_reply_due, die_half_set_up]
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_another_port_keeps_its_packets(bystander, connect, back, fault):
-    def once():
-        with contextlib.closing(Driver(connect())) as driver:
-            fault(driver, back)
-        back.wait_stage("listening")
-
-    bystander.stands(once)
