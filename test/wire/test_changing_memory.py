@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Memory comes and goes under traffic: no packet is lost or turned away."""
 
-import os
 import struct
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,7 +14,8 @@ from traffic import Traffic
 SLOTS = 509
 FAR = 1 << 36
 PAGE = 4096
-SHARE_FELT = 0.1  # a poller that has lost its core for long is not waited for
+ENOUGH = 10
+SHARE_FELT = 0.01  # one may be: this machine's processors are not ours alone
 
 
 @pytest.fixture
@@ -33,32 +34,47 @@ def remove(driver, memory, number: int, size: int = PAGE) -> None:
     driver.front.do(Request.REM_MEM_REG, memory.reg(number * size, size))
 
 
-def felt(traffic, change) -> bool:
-    """Was any burst turned away meanwhile?"""
-    before = traffic.turned_away()
-    change()
-    return traffic.turned_away() != before
+class Changes:
+    """Changes under traffic, and whether a burst was turned away in them: of `known` ones that is known."""
+
+    def __init__(self, traffic: Traffic):
+        self.traffic, self.known, self.felt = traffic, 0, 0
+
+    def make(self, change: Callable[[], None]) -> None:
+        felt = self.traffic.feels(change)
+        self.known += felt is not None
+        self.felt += felt is True
+
+    def numbers(self, rounds: int) -> Iterator[int]:
+        """So many, or as many as it takes on a busy machine."""
+        number = 0
+        while number < rounds or self.known < ENOUGH:
+            yield number
+            number += 1
+
+    def check(self) -> None:
+        assert self.felt <= self.known * SHARE_FELT, f"bursts were turned away in {self.felt} of {self.known} changes"
 
 
 # -- under traffic ---------------------------------------------------------------------------------
 
 
-@pytest.mark.soak(1000, 20000)
+@pytest.mark.soak(500, 10000)
 def test_regions_come_and_go_under_traffic(driver, back, spare, rounds):
     driver.start()
     before = back.ring(0)["faults"]
     traffic = Traffic(back, driver, MAIN)
-    nr_felt = 0
-    for number in range(rounds // 2):
-        nr_felt += felt(traffic, lambda at=number % 100: add(driver, spare, at))
+    changes = Changes(traffic)
+    for number in changes.numbers(rounds):
+        changes.make(lambda at=number % 100: add(driver, spare, at))
         if number >= 50:
-            nr_felt += felt(traffic, lambda at=(number - 50) % 100: remove(driver, spare, at))
-    for number in range(max(0, rounds // 2 - 50), rounds // 2):
-        remove(driver, spare, number % 100)
+            changes.make(lambda at=(number - 50) % 100: remove(driver, spare, at))
+    for at in range(number - 49, number + 1):
+        remove(driver, spare, at % 100)
     seen = traffic.look()
     traffic.stop()  # each packet that was taken is in the ring
     assert seen.packets > rounds
-    assert nr_felt <= rounds * SHARE_FELT
+    changes.check()
     assert back.port()["nr_regions"] == 1
     assert back.ring(0)["faults"] == before
 
@@ -69,14 +85,14 @@ def test_whole_tables_under_traffic(driver, back, spare, rounds):
     driver.start()
     mark = back.mark()
     traffic = Traffic(back, driver, MAIN)
-    nr_felt = 0
-    for number in range(rounds):
+    changes = Changes(traffic)
+    for number in changes.numbers(rounds):
         more = [spare.region()] if number % 2 == 0 else []
         table = mem_table(driver.memory.region(), *more)
         fds = [driver.memory.fd] + [spare.fd] * len(more)
-        nr_felt += felt(traffic, lambda table=table, fds=fds: driver.front.do(Request.SET_MEM_TABLE, table, fds))
+        changes.make(lambda table=table, fds=fds: driver.front.do(Request.SET_MEM_TABLE, table, fds))
     traffic.stop()
-    assert nr_felt <= rounds * SHARE_FELT
+    changes.check()
     assert "running 0" not in back.log(mark) and "usable 0" not in back.log(mark)
 
 

@@ -16,6 +16,7 @@ from driver import AVAIL_AT, Driver
 
 SHARE_KEPT = 0.95
 ATTEMPTS = 10
+BRIEFLY = 0.0005  # seconds without its core that nobody notices: PATIENCE_SLOW_NS of the library
 WINDOW_SECONDS = 0.02  # of the thread's own time
 
 
@@ -25,10 +26,12 @@ class Sample:
     turned_away: int
     waits: int
     seconds: float
+    delay: float  # seconds that somebody else had its core
 
     def __sub__(self, before: "Sample") -> "Sample":
         return Sample(self.packets - before.packets, self.turned_away - before.turned_away,
-                      self.waits - before.waits, self.seconds - before.seconds)
+                      self.waits - before.waits, self.seconds - before.seconds,
+                      self.delay - before.delay)
 
     def rate(self) -> float:
         return self.packets / self.seconds
@@ -53,12 +56,22 @@ class Traffic:
         seen = self.back.ask("seen")
         status = (self.task / "status").read_text(encoding="ascii")
         waits = next(line.split()[1] for line in status.splitlines() if line.startswith("voluntary_ctxt_switches"))
-        return Sample(seen["packets"], seen["turned_away"], int(waits),
-                      int((self.task / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9)
+        ran, delay, _ = (self.task / "schedstat").read_text(encoding="ascii").split()
+        return Sample(seen["packets"], seen["turned_away"], int(waits), int(ran) / 1e9, int(delay) / 1e9)
 
-    def turned_away(self) -> int:
-        """Bursts that took nothing, so far."""
-        return self.back.ask("seen")["turned_away"]
+    def look_at_work(self) -> Sample:
+        """The thread has its core, and all the time that it had not is counted."""
+        before = self.look().packets
+        while (seen := self.look()).packets == before:
+            pass
+        return seen
+
+    def feels(self, change: Callable[[], None]) -> bool | None:
+        """Was any burst turned away meanwhile? None: who knows, the thread had no core for long."""
+        before = self.look_at_work()
+        change()
+        seen = self.look_at_work() - before
+        return seen.turned_away > 0 if seen.delay < BRIEFLY else None
 
     def during(self, action: Callable[[], None]) -> Sample:
         """What was seen while this was done, and for a moment."""
