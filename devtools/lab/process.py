@@ -22,6 +22,16 @@ _POLL_SECONDS = 0.02
 _TAIL_LINES = 40
 
 
+def is_listening(pid: int, path: str | Path) -> bool:
+    """Whether this process listens on this socket: the kernel lists them by path; flag 0x10000 is set by listen()."""
+    rows = [line.split() for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()[1:]]
+    listening = {f"socket:[{row[6]}]" for row in rows if row[-1] == str(path) and int(row[3], 16) & 0x10000}
+    try:
+        return any(link.readlink().name in listening for link in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # a descriptor, or the process, went away meanwhile
+        return False
+
+
 class ProcessError(AssertionError):
     """The process said or did something else than expected; the text carries the end of its log."""
 
@@ -129,20 +139,11 @@ class Process:
     def wait_listening(self, path: str | Path, timeout: float = 20) -> None:
         """Wait until it listens on this socket. That there is one is not enough: it may be a killed process's, or new."""
         deadline = time.monotonic() + timeout
-        while not self._is_listening(path):
+        while not is_listening(self.pid, path):
             if not self.is_alive() or time.monotonic() > deadline:
                 self.kill()
                 raise ProcessError(self.explain(f"does not listen on {path}"))
             time.sleep(_POLL_SECONDS / 4)
-
-    def _is_listening(self, path: str | Path) -> bool:
-        """The kernel lists sockets by path; flag 0x10000 is set by listen()."""
-        rows = [line.split() for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()[1:]]
-        listening = {f"socket:[{row[6]}]" for row in rows if row[-1] == str(path) and int(row[3], 16) & 0x10000}
-        try:
-            return any(link.readlink().name in listening for link in Path(f"/proc/{self.pid}/fd").iterdir())
-        except OSError:  # a descriptor, or the process, went away meanwhile
-            return False
 
     # -- ending -----------------------------------------------------------------------------
 

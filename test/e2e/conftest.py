@@ -6,15 +6,12 @@ on our librte_vhost.so.23 (see devtools/lab/paths.py).
 """
 
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "devtools"))
-
-from lab import paths  # noqa: E402  (needs the path above)
+from lab import paths
 
 
 @pytest.fixture(autouse=True, scope="session")

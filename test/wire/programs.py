@@ -8,6 +8,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from lab.process import is_listening
+
 SECONDS = 10
 
 
@@ -29,7 +31,7 @@ def running(path: Path, *sockets: Path):
     """The program, listening on all of these; it must end well when it is told to."""
     process = subprocess.Popen([path, *sockets], stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(lambda: all(socket.exists() for socket in sockets) or process.poll() is not None)
+        wait_for(lambda: all(is_listening(process.pid, one) for one in sockets) or process.poll() is not None)
         yield process
         process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) == 0, process.stderr.read()
