@@ -392,6 +392,42 @@ answer(const char *line)
 
 /* ---- ports ---------------------------------------------------------------------------------- */
 
+/* A plain device keeps bytes of its driver: any but those that begin with '!'. */
+static uint8_t own_state[1 << 20];
+static uint32_t own_state_len;
+
+static int
+save_state(struct vhc_device *dev, void *bytes, uint32_t room, uint32_t *len, void *arg)
+{
+	(void)dev;
+	(void)arg;
+	if (own_state_len > room)
+		return -EFBIG;
+	memcpy(bytes, own_state, own_state_len);
+	*len = own_state_len;
+	return 0;
+}
+
+static int
+load_state(struct vhc_device *dev, const void *bytes, uint32_t len, void *arg)
+{
+	(void)dev;
+	(void)arg;
+	if (len > sizeof(own_state) || (len && *(const char *)bytes == '!'))
+		return -EINVAL;
+	memcpy(own_state, bytes, len);
+	own_state_len = len;
+	return 0;
+}
+
+static const struct vhc_device_ops plain_ops = {
+	.running = on_running,
+	.queue_changed = on_queue_changed,
+	.mtu_changed = on_mtu_changed,
+	.state_save = save_state,
+	.state_load = load_state,
+};
+
 static int
 let_pull(struct vhc_device *dev, uint16_t nr_rings)
 {
@@ -428,6 +464,8 @@ start_port(char *spec)
 	opts.inflight = !strncmp(role, "tracked", 7);
 	opts.raw_rings = !strcmp(role, "plain");
 	opts.features_on = opts.raw_rings ? VHC_FEATURE_LOG_ALL : 0;
+	if (opts.raw_rings)
+		opts.ops = &plain_ops;
 	if (!strcmp(role, "vdpa")) {
 		vdpas[nr_servers] = soft_vdpa_create(opts.name, opts.nr_rings);
 		opts.vdpa = vdpas[nr_servers] ? soft_vdpa_device(vdpas[nr_servers]) : NULL;

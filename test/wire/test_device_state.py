@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from backend import MAIN, PLAIN
+from backend import MAIN, PLAIN, VDPA
 from driver import ALL_PROTOCOL, BASIC_FEATURES
-from frontend import Protocol, Request, bits, u64
+from frontend import Feature, Protocol, Request, bits, u64
 
 SAVE, LOAD = 0, 1
 STOPPED = 0
@@ -69,7 +69,9 @@ def load(front, state: bytes) -> int:
     reader, writer = os.pipe()
     try:
         assert begin(front, LOAD, reader) == NOFD
-        os.write(writer, state)
+        at = 0
+        while at < len(state):
+            at += os.write(writer, state[at:])
     finally:
         os.close(writer)
         os.close(reader)
@@ -78,7 +80,8 @@ def load(front, state: bytes) -> int:
 
 def test_who_has_state_offers_it(connect):
     assert connect(MAIN).ask_u64(Request.GET_PROTOCOL_FEATURES) & bits(Protocol.DEVICE_STATE)
-    assert not connect(PLAIN).ask_u64(Request.GET_PROTOCOL_FEATURES) & bits(Protocol.DEVICE_STATE)
+    assert connect(PLAIN).ask_u64(Request.GET_PROTOCOL_FEATURES) & bits(Protocol.DEVICE_STATE)
+    assert not connect(VDPA).ask_u64(Request.GET_PROTOCOL_FEATURES) & bits(Protocol.DEVICE_STATE)
 
 
 def test_a_driver_that_said_nothing(driver):
@@ -218,3 +221,31 @@ def test_a_front_end_that_goes_meanwhile(back, driver, direction):
     assert back.nr_fds() < nr_fds
     os.close(reader)
     os.close(writer)
+
+
+# -- a device of one's own -------------------------------------------------------------------------
+
+OWN_MAX = 1 << 20
+
+
+@pytest.fixture
+def own(make_driver):
+    made = make_driver(PLAIN)
+    made.negotiate(bits(Feature.VERSION_1, Feature.PROTOCOL_FEATURES), PROTOCOL)
+    return made
+
+
+@pytest.mark.parametrize("length", [0, 1, 65536, OWN_MAX])
+def test_a_device_of_ones_own(own, length):
+    """Its bytes are its own business."""
+    state = bytes(number % 251 for number in range(length))
+    assert load(own.front, state) == 0
+    assert save(own.front) == state
+
+
+def test_a_device_of_ones_own_refuses(back, own):
+    assert load(own.front, b"kept") == 0
+    seen = back.mark()
+    assert load(own.front, b"!not this") == ERROR
+    assert "Invalid argument" in back.wait_log("device state: not loaded after 9 bytes", seen)
+    assert save(own.front) == b"kept"
