@@ -104,7 +104,8 @@ on_tick(void *arg)
 		any |= ask_again(dev->queues[i]);
 	if (any)
 		watch_time(dev);
-	vhc_device_explain(dev);
+	if (dev->session)	/* else nobody is there to be waited for */
+		vhc_device_explain(dev);
 }
 
 /* ---- answers -------------------------------------------------------------------------------- */
