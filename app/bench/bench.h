@@ -26,6 +26,7 @@
 #define BENCH_MAX_DEVICES 4096	/* of the library, without ports */
 #define BENCH_GUEST_LEN (UINT64_C(2) << 20)	/* memory of one's front-end */
 #define BENCH_MAX_REGIONS 509	/* what a device takes */
+#define BENCH_TABLE_REGIONS 8	/* what any back-end takes */
 #define BENCH_KINDS 3
 
 /* Whom a round is taken of; the floor is no driver, it is the least work that moves the bytes. */
@@ -98,7 +99,7 @@ struct bench_mode {
 	bool has_sizes;
 	bool has_floor;
 	bool in_blocks;		/* both drivers at once would need too many ports */
-	bool on_library;	/* devices without ports; the floor instead of a peer */
+	bool on_library;	/* devices without ports; front-ends are the tests' model */
 	unsigned int nr_lcores;
 	int (*round)(const struct bench_side *side, const struct bench_shot *shot,
 		     struct bench_sample *sample);
@@ -120,6 +121,7 @@ struct bench_options {
 	unsigned int millis;			/* of a stretch of --loop */
 	unsigned int iommu_kib;			/* of an IOMMU's entry; 0: there is none */
 	unsigned int nr_regions;		/* of a guest of --devices */
+	bool on_ports;				/* --devices: of drivers, not of the library */
 	bool matrix;
 	bool hugepages;
 	const char *json;
@@ -150,6 +152,9 @@ extern const unsigned int bench_nr_paths;
 
 int bench_pools_create(struct bench_pools *pools, unsigned int nr_queues);
 void bench_pools_free(struct bench_pools *pools);
+int bench_back_open(struct bench_pair *pair, const char *driver, unsigned int nr_queues);
+void bench_back_close(struct bench_pair *pair);
+int bench_wait_for_link(uint16_t port);
 int bench_side_open(struct bench_side *side, const char *driver, const struct bench_row *row);
 void bench_side_close(struct bench_side *side);
 
@@ -170,7 +175,7 @@ int bench_floor_open(void);
 void bench_floor_close(void);
 int bench_floor_round(const struct bench_shot *shot, struct bench_sample *sample);
 
-/* devices.c: the library's devices, and as many bare rings */
+/* devices.c: the library's devices or ports of drivers, and as many bare rings */
 int bench_library_start(const struct bench_options *o);
 void bench_library_stop(void);
 int bench_library_open(const struct bench_row *row);

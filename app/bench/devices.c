@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * devices.c - bring up many devices over their sockets, and see what one takes of memory and time.
+ * devices.c - bring up many devices over their sockets, and see what one of the library's takes of
+ * memory and time.
  *
  * Knows:   servers, front-ends, limits of the process.
  * Trusts:  its own front-ends.
@@ -31,7 +32,8 @@
 #define RINGS_STEP (4096 + 320)
 #define RINGS_PLACES 128
 
-static struct bench_devices library, floors;
+static struct bench_devices sides[BENCH_WHO];
+static const char *drivers[2];	/* of ports; NULL: the library plays, and no peer */
 static uint64_t iommu_entry;	/* bytes; 0: guests have no IOMMU */
 static struct vhc_server *first;	/* starts what a process needs once; nobody connects */
 static char folder[48];
@@ -85,6 +87,8 @@ int
 bench_library_start(const struct bench_options *o)
 {
 	nr_regions = o->nr_regions;
+	for (unsigned int i = 0; i < 2 && o->on_ports; i++)
+		drivers[i] = o->drivers[i];
 	vhc_log_set_sink(print_complaint, NULL);
 	iommu_entry = (uint64_t)o->iommu_kib << 10;
 	if (allow_files(o->ports[o->nr_ports - 1]))
@@ -210,6 +214,7 @@ front_open(struct bench_devices *side, unsigned int nr, const struct bench_path 
 		.nr_pieces = bench_buffers.nr,
 		.pieces_at = nr % RINGS_PLACES * RINGS_STEP + FRONTEND_RINGS_LEN,
 		.piece_len = bench_buffers.step,
+		.is_lenient = drivers[BENCH_OURS],	/* net_vhost needs that */
 	};
 
 	frontend_init(&d->front, &conf);
@@ -289,20 +294,38 @@ bare_all(struct bench_devices *side)
 /* ---- both sides ----------------------------------------------------------------------------- */
 
 static int
-side_open(struct bench_devices *side, const struct bench_row *row, bool bare)
+side_attach(enum bench_who who, const struct bench_row *row)
 {
-	*side = (struct bench_devices){
-		.pull = library_pull, .push = library_push, .nr = row->nr_ports,
-	};
-	if (bench_pools_create(&side->pools, 1) || memory_open(side, bare))
+	struct bench_devices *side = &sides[who];
+
+	if (who == BENCH_FLOOR) {
+		bare_all(side);
+		return 0;
+	}
+	if (drivers[who])
+		return bench_ports_attach(side, drivers[who], iommu_entry);
+	side->pull = library_pull;
+	side->push = library_push;
+	return attach_all(side, row);
+}
+
+static bool
+takes_part(enum bench_who who)
+{
+	return who != BENCH_PEER || drivers[who];
+}
+
+static int
+side_open(enum bench_who who, const struct bench_row *row)
+{
+	struct bench_devices *side = &sides[who];
+
+	*side = (struct bench_devices){ .nr = row->nr_ports };
+	if (bench_pools_create(&side->pools, 1) || memory_open(side, who == BENCH_FLOOR))
 		return -1;
 	for (unsigned int i = 0; i < side->nr; i++)
 		front_open(side, i, row->path);
-	if (bare)
-		bare_all(side);
-	else if (attach_all(side, row))
-		return -1;
-	return bench_devices_touch(side);
+	return side_attach(who, row) ? -1 : bench_devices_touch(side);
 }
 
 static void
@@ -313,6 +336,7 @@ side_close(struct bench_devices *side)
 		if (side->each[i].server)
 			vhc_server_destroy(side->each[i].server);
 	}
+	bench_ports_detach(side);
 	free(side->each);
 	munmap(side->memory, side->nr * BENCH_GUEST_LEN);
 	if (side->bare_memory)
@@ -324,18 +348,22 @@ side_close(struct bench_devices *side)
 int
 bench_library_open(const struct bench_row *row)
 {
-	return side_open(&library, row, false) || side_open(&floors, row, true) ? -1 : 0;
+	for (unsigned int who = 0; who < BENCH_WHO; who++)
+		if (takes_part(who) && side_open(who, row))
+			return -1;
+	return 0;
 }
 
 void
 bench_library_close(void)
 {
-	side_close(&library);
-	side_close(&floors);
+	for (unsigned int who = 0; who < BENCH_WHO; who++)
+		if (takes_part(who))
+			side_close(&sides[who]);
 }
 
 int
 bench_library_round(enum bench_who who, const struct bench_shot *shot, struct bench_sample *sample)
 {
-	return bench_devices_take(who == BENCH_FLOOR ? &floors : &library, shot, sample);
+	return takes_part(who) ? bench_devices_take(&sides[who], shot, sample) : 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * devices.h - many devices without ethdev ports: the library's own, and bare rings beside them.
+ * devices.h - many devices with front-ends of ours: the library's own, or ports of drivers, and bare
+ *             rings beside them.
  *
  * Knows:   the model front-end of the tests, the library's public functions.
  * Trusts:  its own front-ends.
@@ -38,12 +39,14 @@ struct bare_ring {
 
 /* What a burst needs comes first, so that it touches no line for the rest. */
 struct bench_device {
-	struct vhc_queue *pull;		/* NULL: a bare ring of the floor */
+	struct vhc_queue *pull;		/* NULL: a port, or a bare ring of the floor */
 	struct vhc_queue *push;
+	uint16_t port;
 	struct bare_ring bare_pull __rte_cache_aligned;
 	struct bare_ring bare_push;
 
-	struct vhc_server *server;
+	struct vhc_server *server;	/* NULL: not of the library itself */
+	struct bench_pair pair;		/* a port's: without the front-end's half */
 	struct frontend front;
 	uint64_t buffers_at;		/* guest address of the first to be sent */
 	uint32_t nr_sent;
@@ -66,6 +69,10 @@ struct bench_devices {
 	uint8_t *memory;		/* all guests', the front-ends' view */
 	uint8_t *bare_memory;		/* the floor's view; NULL: the library maps it itself */
 };
+
+/* device_port.c: a port of this driver for each front-end; and away with them */
+int bench_ports_attach(struct bench_devices *side, const char *driver, bool has_iommu);
+void bench_ports_detach(struct bench_devices *side);
 
 /* device_round.c */
 extern const struct bench_buffers bench_buffers;

@@ -81,13 +81,13 @@ megabytes_needed(const struct bench_options *o)
 	return RTE_MAX(mb, LEAST_MB);
 }
 
-/* Of 2 MB, beside EAL's: guests of the library's devices, and as many of the floor's. */
+/* Of 2 MB, beside EAL's: guests of the devices, and as many of the floor's and a peer's. */
 static unsigned int
 pages_of_guests(const struct bench_options *o)
 {
 	if (!o->mode->on_library)
 		return 0;
-	return o->ports[o->nr_ports - 1] * 2 * (unsigned int)(BENCH_GUEST_LEN >> 21);
+	return o->ports[o->nr_ports - 1] * (o->on_ports ? 3 : 2) * (unsigned int)(BENCH_GUEST_LEN >> 21);
 }
 
 static unsigned int

@@ -69,8 +69,9 @@ static const char usage[] =
 	"  --ports N      cycles a packet and an empty poll with 1, 2, 4 ... N ports (at most 14)\n"
 	"                 polled in turn\n"
 	"  --devices N    the same of 1, 2, 4 ... N devices of the library itself (at most 4096),\n"
-	"                 without ports or peer, each with a front-end on its socket; floor is as\n"
-	"                 many bare rings, heap, resident and attach what one device takes\n"
+	"                 each with a front-end on its socket; floor is as many bare rings, heap,\n"
+	"                 resident and attach what one device takes. With --drivers or --alone:\n"
+	"                 of ports of theirs instead (at most 14), which take no front-end but that\n"
 	"  --iommu KIB    with --devices: guests have an IOMMU that shows their memory in entries\n"
 	"                 of 4 to 2048 KiB, none of which can be joined\n"
 	"\n"
@@ -245,9 +246,12 @@ default_lists(struct bench_options *o)
 static void
 default_drivers(struct bench_options *o)
 {
-	if (o->mode->on_library)
+	o->on_ports = o->mode->on_library && o->drivers[1];
+	if (o->drivers[1])
+		return;
+	if (o->mode->on_library) {
 		o->drivers[1] = "libvhostcore";
-	else if (!o->drivers[1]) {
+	} else {
 		o->drivers[0] = "net_vhost";
 		o->drivers[1] = "net_vhostx";
 	}
@@ -284,8 +288,13 @@ check_library(const struct bench_options *o)
 		fprintf(stderr, "--devices: each has one pair of queues\n");
 		return -1;
 	}
-	if (o->drivers[1]) {
-		fprintf(stderr, "--devices: no driver takes part, --drivers means nothing\n");
+	if (o->drivers[1] && o->ports[o->nr_ports - 1] > BENCH_MAX_PORTS) {
+		fprintf(stderr, "--devices: of drivers there may be %d\n", BENCH_MAX_PORTS);
+		return -1;
+	}
+	if (o->drivers[0] && o->nr_regions > BENCH_TABLE_REGIONS) {
+		fprintf(stderr, "--regions: with --drivers at most %d; net_vhost takes no more\n",
+			BENCH_TABLE_REGIONS);
 		return -1;
 	}
 	return 0;

@@ -95,8 +95,8 @@ port_unplug(const char *name, uint16_t port)
 	rte_eal_hotplug_remove("vdev", name);
 }
 
-static int
-wait_for_link(uint16_t port)
+int
+bench_wait_for_link(uint16_t port)
 {
 	struct rte_eth_link link = { 0 };
 
@@ -141,13 +141,18 @@ bench_pools_free(struct bench_pools *pools)
 	rte_mempool_free(pools->back);
 }
 
-/* "net_vhostx:tso=1:notify=deferred" is a driver and arguments of its own. */
-static int
-back_open(struct bench_pair *pair, const char *driver, unsigned int nr, unsigned int nr_queues)
+/* "net_vhostx:tso=1:notify=deferred" is a driver and arguments of its own. The pools are there. */
+int
+bench_back_open(struct bench_pair *pair, const char *driver, unsigned int nr_queues)
 {
+	static unsigned int nr_made;
+	unsigned int nr = nr_made++;
 	int len = (int)strcspn(driver, ":");
 	char args[512];
 
+	snprintf(pair->socket_path, sizeof(pair->socket_path), "/tmp/vhostx-bench-%d-%u.sock",
+		 (int)getpid(), nr);
+	unlink(pair->socket_path);
 	snprintf(pair->back_name, sizeof(pair->back_name), "%.*s%u", len, driver, nr);
 	snprintf(args, sizeof(args), "iface=%s,queues=%u%s", pair->socket_path, nr_queues,
 		 driver + len);
@@ -176,15 +181,10 @@ front_open(struct bench_pair *pair, const struct bench_row *row, unsigned int nr
 			  RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
 }
 
-static int
-back_plug(struct bench_pair *pair, const char *driver, const struct bench_row *row, unsigned int nr)
+void
+bench_back_close(struct bench_pair *pair)
 {
-	snprintf(pair->socket_path, sizeof(pair->socket_path), "/tmp/vhostx-bench-%d-%u.sock",
-		 (int)getpid(), nr);
-	unlink(pair->socket_path);
-	if (bench_pools_create(&pair->pools, row->nr_queues))
-		return -1;
-	return back_open(pair, driver, nr, row->nr_queues);
+	port_unplug(pair->back_name, pair->back);
 }
 
 /*
@@ -198,12 +198,13 @@ bench_side_open(struct bench_side *side, const char *driver, const struct bench_
 
 	side->nr_pairs = side->nr_lanes = 0;
 	for (unsigned int i = 0; i < row->nr_ports; i++)
-		if (back_plug(&side->pairs[i], driver, row, nr_made + i))
+		if (bench_pools_create(&side->pairs[i].pools, row->nr_queues) ||
+		    bench_back_open(&side->pairs[i], driver, row->nr_queues))
 			return -1;
 	for (unsigned int i = 0; i < row->nr_ports; i++) {
 		struct bench_pair *pair = &side->pairs[i];
 
-		if (front_open(pair, row, nr_made + i) || wait_for_link(pair->back))
+		if (front_open(pair, row, nr_made + i) || bench_wait_for_link(pair->back))
 			return -1;
 		for (uint16_t q = 0; q < row->nr_queues; q++)
 			side->lanes[side->nr_lanes++] =
@@ -221,7 +222,7 @@ bench_side_close(struct bench_side *side)
 		struct bench_pair *pair = &side->pairs[i];
 
 		port_unplug(pair->front_name, pair->front);
-		port_unplug(pair->back_name, pair->back);
+		bench_back_close(pair);
 		bench_pools_free(&pair->pools);
 	}
 	side->nr_pairs = side->nr_lanes = 0;

@@ -67,9 +67,10 @@ name_library(struct dl_phdr_info *object, size_t size, void *arg)
 static void
 describe_libraries(void)
 {
+	const struct bench_options *o = report.options;
 	unsigned int nr = 0;
 
-	if (report.options->drivers[0] || report.options->mode->on_library)
+	if (o->drivers[0] || (o->mode->on_library && !o->on_ports))
 		return;
 	fputs("  \"libraries\": [", report.json);
 	dl_iterate_phdr(name_library, &nr);

@@ -25,7 +25,7 @@ take(enum bench_who who, const struct bench_row *row, const struct bench_shot *s
      struct bench_sample *sample)
 {
 	if (row->mode->on_library)
-		return who == BENCH_PEER ? 0 : bench_library_round(who, shot, sample);
+		return bench_library_round(who, shot, sample);
 	if (who != BENCH_FLOOR)	/* a driver that is alone has no peer */
 		return sides[who].nr_pairs ? row->mode->round(&sides[who], shot, sample) : 0;
 	return row->mode->has_floor ? bench_floor_round(shot, sample) : 0;

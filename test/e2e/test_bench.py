@@ -95,8 +95,8 @@ def test_ports(folder):
 DEVICE_KINDS = ["heap", "resident", "attach", "pull", "push", "idle"]
 
 
-def _devices(folder, *words: str) -> dict:
-    return _measure(folder, "--devices", "5", "--sizes", "64", *words, short=["--rounds", "3", "--bursts", "8"])
+def _devices(folder, *words: str, nr: int = 5) -> dict:
+    return _measure(folder, "--devices", str(nr), "--sizes", "64", *words, short=["--rounds", "3", "--bursts", "8"])
 
 
 @pytest.mark.parametrize("path", ["split-mergeable", "packed-mergeable", "split-inorder-nonmergeable",
@@ -119,6 +119,14 @@ def test_devices_behind_an_iommu(folder, path):
     for kib in ("4", "2048"):
         report = _devices(folder, "--paths", path, "--iommu", kib)
         assert all(row["ours"] > 0 for row in report["rows"] if row["kind"] in DEVICE_KINDS[3:])
+
+
+@pytest.mark.parametrize("words", [[], ["--iommu", "4"], ["--regions", "8"]], ids=["plain", "iommu", "regions"])
+def test_ports_as_devices(folder, words):
+    """Both drivers' ports, with front-ends of ours."""
+    report = _devices(folder, "--drivers", "net_vhost,net_vhostx", *words, nr=2)
+    assert _kinds(report) == DEVICE_KINDS[3:] * 4
+    assert all(row["ours"] > 0 and row["peer"] > 0 and row["floor"] > 0 for row in report["rows"])
 
 
 def test_an_idle_device_is_small(folder):
@@ -206,14 +214,15 @@ def test_progress_is_for_terminals(folder):
     (["--devices", "4", "--iommu", "12"], "a power of two"),
     (["--single", "--iommu", "4"], "with --devices only"),
     (["--devices", "4", "--iommu", "4", "--regions", "8"], "--iommu and --regions: one of them"),
-    (["--devices", "4", "--drivers", "net_vhost,net_vhostx"], "no driver takes part"),
+    (["--devices", "15", "--drivers", "net_vhost,net_vhostx"], "of drivers there may be 14"),
+    (["--devices", "1", "--drivers", "net_vhost,net_vhostx", "--regions", "9"], "with --drivers at most 8"),
     (["--drivers", "net_vhost"], "two names are needed"),
     (["--alone", "net_vhost,net_vhostx"], "one name is needed"),
     (["--alone", "net_vhost", "--drivers", "net_vhost,net_vhostx"], "two names are needed"),
     (["--loop", "--idle"], "--loop and --idle: one at a time"),
     (["--no-huge"], "unrecognized option"),
 ], ids=["path", "size", "ports", "devices", "devices-queues", "iommu-size", "iommu-without-devices", "iommu-and-regions",
-        "devices-drivers", "drivers", "alone", "alone-and-drivers", "modes", "eal-option"])
+        "devices-drivers", "regions-drivers", "drivers", "alone", "alone-and-drivers", "modes", "eal-option"])
 def test_refused(words, sentence):
     done = _bench(*words)
     assert done.returncode == 2

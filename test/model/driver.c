@@ -40,6 +40,7 @@ driver_init(struct driver *d, struct guest *g, uint64_t at, const struct driver_
 		.size = conf->size,
 		.event_idx = conf->event_idx,
 		.in_order = conf->in_order,
+		.is_lenient = conf->is_lenient,
 		.nr_free = conf->size,
 	};
 	d->free = driver_array(d->size, sizeof(*d->free));

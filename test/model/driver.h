@@ -34,6 +34,7 @@ struct driver_conf {
 	bool event_idx;
 	bool in_order;
 	bool in_sequence;	/* chains begin as neighbours in the table, as drivers' do */
+	bool is_lenient;	/* WRITE of used entries may be missing, as drivers tolerate */
 };
 
 /* A packed ring as it is after a reset: slot 0, both wrap counters 1. */
@@ -46,6 +47,7 @@ struct driver {
 	uint16_t size;
 	bool event_idx;
 	bool in_order;
+	bool is_lenient;
 	uint64_t desc_at;
 	uint64_t avail_at;
 	uint64_t used_at;

@@ -16,10 +16,13 @@ frontend_init(struct frontend *f, const struct frontend_conf *conf)
 		.first = conf->features & BIT64(VIRTIO_F_RING_PACKED_BIT) ? DRIVER_PACKED_FRESH : 0,
 		.in_order = conf->features & BIT64(VIRTIO_F_IN_ORDER_BIT),
 		.in_sequence = true,
+		.is_lenient = conf->is_lenient,
 	};
 	const uint64_t at = FRONTEND_AT + conf->rings_at;
 
 	*f = (struct frontend){ .conf = *conf, .sock = -1 };
+	if (conf->nr_regions == 0)
+		f->conf.nr_regions = 1;
 	f->guest.parts[GUEST_LOW] = (struct guest_part){
 		.at = FRONTEND_AT, .len = conf->memory_len, .mine = conf->memory,
 	};
@@ -74,30 +77,68 @@ ask_u64(struct frontend *f, uint32_t request)
 	return reply.value;
 }
 
+/* Where region `nr` begins in this guest's memory; that of the last one's end is its end. */
+static uint64_t
+region_begin(const struct frontend_conf *conf, unsigned int nr)
+{
+	if (nr == 0)
+		return 0;
+	if (nr >= conf->nr_regions)
+		return conf->memory_len;
+	return conf->pieces_at +
+	       (nr - 1) * conf->nr_pieces / (conf->nr_regions - 1) * conf->piece_len;
+}
+
+static struct vhost_user_region
+region_of(const struct frontend *f, unsigned int nr)
+{
+	const uint64_t at = region_begin(&f->conf, nr);
+
+	return (struct vhost_user_region){
+		.guest_phys_addr = FRONTEND_AT + at,
+		.memory_size = region_begin(&f->conf, nr + 1) - at,
+		.userspace_addr = GUEST_USER(FRONTEND_AT) + at,
+		.mmap_offset = f->conf.file_offset + at,
+	};
+}
+
 /* Where the front-end has the memory a second time, and the guest, too. */
 #define TWIN (UINT64_C(1) << 40)
 
 static void
-share_memory(struct frontend *f)
+share_table(struct frontend *f)
 {
-	const struct vhost_user_region region = {
-		.guest_phys_addr = FRONTEND_AT,
-		.memory_size = f->conf.memory_len,
-		.userspace_addr = GUEST_USER(FRONTEND_AT),
-		.mmap_offset = f->conf.file_offset,
-	};
-	struct vhost_user_mem_table table = {
-		.nregions = f->conf.iommu_entry ? 2 : 1, .regions = { region, region },
-	};
-	const int fds[] = { f->conf.memory_fd, f->conf.memory_fd };
-	const uint32_t size = offsetof(struct vhost_user_mem_table, regions) +
-			      table.nregions * sizeof(region);
+	struct vhost_user_mem_table table = { .nregions = f->conf.nr_regions };
+	int fds[VHOST_USER_MEM_TABLE_REGIONS];
 	struct peer_message m;
+	uint32_t size;
 
-	table.regions[1].guest_phys_addr += TWIN;
-	table.regions[1].userspace_addr += TWIN;
+	for (unsigned int i = 0; i < table.nregions; i++)
+		table.regions[i] = region_of(f, i);
+	if (f->conf.iommu_entry) {
+		table.regions[1] = table.regions[0];
+		table.regions[1].guest_phys_addr += TWIN;
+		table.regions[1].userspace_addr += TWIN;
+		table.nregions = 2;
+	}
+	for (unsigned int i = 0; i < table.nregions; i++)
+		fds[i] = f->conf.memory_fd;
+	size = offsetof(struct vhost_user_mem_table, regions) +
+	       table.nregions * sizeof(table.regions[0]);
 	m = peer_message(VHOST_USER_SET_MEM_TABLE, VHOST_USER_VERSION, &table, size);
 	peer_send_fds(f->sock, &m, sizeof(m.header) + size, fds, table.nregions);
+}
+
+static void
+share_slots(struct frontend *f)
+{
+	for (unsigned int i = 0; i < f->conf.nr_regions; i++) {
+		const struct vhost_user_mem_reg reg = { .region = region_of(f, i) };
+		const struct peer_message m = peer_message(VHOST_USER_ADD_MEM_REG,
+							   VHOST_USER_VERSION, &reg, sizeof(reg));
+
+		peer_send_fds(f->sock, &m, sizeof(m.header) + sizeof(reg), &f->conf.memory_fd, 1);
+	}
 }
 
 /* Rings' addresses are the IOMMU's as well, which are numbered as the front-end's own. */
@@ -117,43 +158,6 @@ show_memory(struct frontend *f)
 
 			say(f, VHOST_USER_IOTLB_MSG, &update, sizeof(update));
 		}
-}
-
-/* Where region `nr` begins in this guest's memory; that of the last one's end is its end. */
-static uint64_t
-region_begin(const struct frontend_conf *conf, unsigned int nr)
-{
-	if (nr == 0)
-		return 0;
-	if (nr == conf->nr_regions)
-		return conf->memory_len;
-	return conf->pieces_at +
-	       (nr - 1) * conf->nr_pieces / (conf->nr_regions - 1) * conf->piece_len;
-}
-
-static void
-share_region(struct frontend *f, unsigned int nr)
-{
-	const uint64_t at = region_begin(&f->conf, nr);
-	const struct vhost_user_mem_reg reg = {
-		.region = {
-			.guest_phys_addr = FRONTEND_AT + at,
-			.memory_size = region_begin(&f->conf, nr + 1) - at,
-			.userspace_addr = GUEST_USER(FRONTEND_AT) + at,
-			.mmap_offset = f->conf.file_offset + at,
-		},
-	};
-	const struct peer_message m = peer_message(VHOST_USER_ADD_MEM_REG, VHOST_USER_VERSION, &reg,
-						   sizeof(reg));
-
-	peer_send_fds(f->sock, &m, sizeof(m.header) + sizeof(reg), &f->conf.memory_fd, 1);
-}
-
-static void
-share_regions(struct frontend *f)
-{
-	for (unsigned int i = 0; i < f->conf.nr_regions; i++)
-		share_region(f, i);
 }
 
 static void
@@ -188,7 +192,6 @@ start_ring(struct frontend *f, const struct driver *d, uint32_t index)
 		.avail_user_addr = claim.avail.v,
 	};
 
-	say_of_ring(f, VHOST_USER_SET_VRING_NUM, index, d->size);
 	say_of_ring(f, VHOST_USER_SET_VRING_BASE, index, driver_base(d));
 	say(f, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr));
 	say_eventfd(f, VHOST_USER_SET_VRING_KICK, index);
@@ -199,8 +202,8 @@ void
 frontend_connect(struct frontend *f, const char *path)
 {
 	const uint64_t features = f->conf.features | BIT64(VHOST_USER_F_PROTOCOL_FEATURES_BIT);
-	const uint64_t slots = f->conf.nr_regions > 1 ?
-			       BIT64(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS_BIT) : 0;
+	const bool in_slots = f->conf.nr_regions > VHOST_USER_MEM_TABLE_REGIONS;
+	const uint64_t slots = in_slots ? BIT64(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS_BIT) : 0;
 
 	f->sock = peer_connect(path);
 	CHECK_EQ(features & ~ask_u64(f, VHOST_USER_GET_FEATURES), 0);
@@ -208,14 +211,17 @@ frontend_connect(struct frontend *f, const char *path)
 	say_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES, f->conf.protocol_features | slots);
 	say(f, VHOST_USER_SET_OWNER, NULL, 0);
 	say_u64(f, VHOST_USER_SET_FEATURES, features);
-	if (f->conf.nr_regions > 1)
-		share_regions(f);
+	if (in_slots)
+		share_slots(f);
 	else
-		share_memory(f);
-	if (f->conf.iommu_entry)
-		show_memory(f);
+		share_table(f);
 	if (f->conf.inflight_len)
 		share_inflight(f);
+	/* Rings first: some back-ends remember what is shown for those they know. */
+	for (uint32_t index = 0; index < 2; index++)
+		say_of_ring(f, VHOST_USER_SET_VRING_NUM, index, f->conf.ring_size);
+	if (f->conf.iommu_entry)
+		show_memory(f);
 	start_ring(f, &f->rx, 0);
 	start_ring(f, &f->tx, 1);
 	for (uint32_t index = 0; index < 2; index++)

@@ -38,6 +38,7 @@ struct frontend_conf {
 	 * mapped twice, and each second entry is of the other mapping, so that none can be joined.
 	 */
 	uint64_t iommu_entry;
+	bool is_lenient;	/* see struct driver_conf */
 };
 
 /* "tx" and "rx" are the guest's words: we pull from tx and push to rx. */
