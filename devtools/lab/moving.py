@@ -95,7 +95,7 @@ class MovingGuest:
             there = self._start(1 - self.at, ["-incoming", f"unix:{channel}"])
             try:
                 source.do("migrate-set-parameters", **({"max-bandwidth": 1 << 30} | parameters))
-                self._wait_for_file(channel, there)
+                there.wait_listening(channel)
                 if postcopy:
                     self._allow_postcopy(source)
                 source.do("migrate", uri=f"unix:{channel}")
@@ -139,14 +139,6 @@ class MovingGuest:
                 return place.result(step)
             time.sleep(0.1)
         raise ProcessError(self.here.explain(f"said nothing of {step} within {timeout} s"))
-
-    @staticmethod
-    def _wait_for_file(path: Path, process) -> None:
-        deadline = time.monotonic() + _QMP_SECONDS
-        while not path.exists():
-            if not process.is_alive() or time.monotonic() > deadline:
-                raise ProcessError(process.explain(f"does not wait for a guest at {path}"))
-            time.sleep(0.02)
 
     def _wait_moved(self, source: Monitor) -> dict[str, object]:
         deadline = time.monotonic() + _MOVE_SECONDS

@@ -17,6 +17,7 @@ from lab.testpmd import Testpmd
 RINGS = {"split": {}, "packed": {"packed": "on"}}
 SWITCH_ADDRESS = "10.9.0.2"  # any: icmpecho answers for all
 PINGS = 5
+LIFETIME = 3600  # of each program, in case nobody ends it
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -32,7 +33,7 @@ def props(request):
 def switch_on(folder, **keys) -> Testpmd:
     """One port that answers pings."""
     made = Testpmd([paths.vhost_vdev(0, folder / "sock", **keys)], folder=folder, name="switch",
-                   forward="icmpecho", lcores=BACK_LCORES)
+                   forward="icmpecho", lcores=BACK_LCORES, lifetime=LIFETIME)
     made.start()
     return made
 
@@ -40,7 +41,7 @@ def switch_on(folder, **keys) -> Testpmd:
 @contextmanager
 def guest_on(folder, props, **keywords):
     """One with a shell on its console."""
-    with Guest("guest", folder / "sock", folder=folder, props=props, lifetime=900, **keywords) as running:
+    with Guest("guest", folder / "sock", folder=folder, props=props, lifetime=LIFETIME, **keywords) as running:
         running.link()
         yield running
 

@@ -61,7 +61,7 @@ def test_a_crowd_at_one_socket(build_dir, rounds):
     for _ in range(rounds):
         figures = _run(build_dir, "crowd", NR_AT_ONCE)
         assert figures["served"] == 1
-        assert 1 <= figures["named"] <= LINES_A_SECOND * (figures["seconds"] + 1)
+        assert 1 <= figures["named"] <= LINES_A_SECOND * (figures["seconds"] + 2)  # the clock's seconds may change
         assert figures["named"] == figures["lines"]
         assert figures["bystander_refused"] == 0
 
