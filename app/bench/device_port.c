@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * device_port.c - ports of a driver as devices, so that drivers can be compared where virtio-user does
- * not go: behind an IOMMU, and with memory in regions as we like.
+ * device_port.c - ports of a driver as devices, so that drivers can be compared where virtio-user
+ * does not go: behind an IOMMU, and with memory in regions as we like.
  *
  * Knows:   ports of any driver that takes iface=, the model front-end.
  * Trusts:  the drivers it loads.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * devices.h - many devices with front-ends of ours: the library's own, or ports of drivers, and bare
- *             rings beside them.
+ * devices.h - many devices with front-ends of ours: the library's own, or ports of drivers, and
+ *             bare rings beside them.
  *
  * Knows:   the model front-end of the tests, the library's public functions.
  * Trusts:  its own front-ends.
