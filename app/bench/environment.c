@@ -87,7 +87,8 @@ pages_of_guests(const struct bench_options *o)
 {
 	if (!o->mode->on_library)
 		return 0;
-	return o->ports[o->nr_ports - 1] * (o->on_ports ? 3 : 2) * (unsigned int)(BENCH_GUEST_LEN >> 21);
+	return o->ports[o->nr_ports - 1] * (o->on_ports ? 3 : 2) *
+	       (unsigned int)(BENCH_GUEST_LEN >> 21);
 }
 
 static unsigned int
