@@ -134,7 +134,7 @@ forget_kicks(struct vhc_queue *q)
 		epoll_wait(q->poll_fd, edges, VHC_ARRAY_LEN(edges), 0);
 }
 
-/* With the gate closed, or inside it. True: work is there already. */
+/* With the gate closed, or inside it. True: work is there already, new or to be done again. */
 static bool
 apply_kicks(struct vhc_queue *q)
 {
@@ -142,6 +142,9 @@ apply_kicks(struct vhc_queue *q)
 
 	forget_kicks(q);
 	has_work = (q->ring.is_raw ? vhc_raw_kicks : ring_kicks)(&q->ring, q->wants_kicks);
+	/* No driver kicks for what it has out already. */
+	if (q->wants_kicks && !q->ring.is_raw && !q->ring.broken)
+		has_work |= !inflight_is_resubmitted(q->inflight);
 	if (!q->ring.is_raw)
 		vhc_queue_log_event(q, q->wants_kicks);
 	if (!has_work)
