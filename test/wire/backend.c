@@ -36,7 +36,7 @@
 #include "traffic.h"
 
 #define PORTS_MAX	16
-#define LIFETIME_S	900
+#define LIFETIME_S	3600	/* life histories, in their full number, take half an hour */
 
 /* An MTU on which the callback waits for the front-end, which it must not. */
 #define MTU_THAT_WAITS	1234
