@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import paths
+from e2e_rig import need_guest
+from lab import guest, paths
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -43,3 +44,17 @@ def on_facade(monkeypatch):
     missing = paths.what_is_missing()
     if missing:
         pytest.fail(missing, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def guest_image():
+    need_guest()
+
+
+@pytest.fixture
+def qemu():
+    """A QEMU newer than Debian 12's, which cannot move guests and translates nothing for a vhost device under TCG."""
+    try:
+        return guest.private_qemu()
+    except RuntimeError as error:
+        pytest.skip(f"QEMU 10 is needed: {error}")

@@ -6,26 +6,15 @@ import re
 
 import pytest
 
-from e2e_rig import BACK_LCORES, need_guest
-from lab import guest, paths
+from e2e_rig import BACK_LCORES
+from lab import paths
 from lab.dimms import PluggableGuest
 from lab.testpmd import Testpmd
 
+pytestmark = pytest.mark.usefixtures("guest_image")
+
 # An Ethernet header of what guest 1 sends to guest 2.
 TO_CLIENT = bytes.fromhex("525400000902" "525400000901" "0800")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image():
-    need_guest()
-
-
-@pytest.fixture
-def qemu():
-    try:
-        return guest.private_qemu()
-    except RuntimeError as error:
-        pytest.skip(f"QEMU 10 is needed: {error}")
 
 
 def flaps(said: str) -> list[str]:

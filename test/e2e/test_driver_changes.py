@@ -6,10 +6,12 @@ Each time the application must hear what happened, once: testpmd prints its even
 
 import pytest
 
-from e2e_rig import BACK_LCORES, Events, need_guest
+from e2e_rig import BACK_LCORES, Events
 from lab import firmware
 from lab.guest import Guest
 from lab.testpmd import Testpmd
+
+pytestmark = [pytest.mark.limit(600), pytest.mark.usefixtures("guest_image")]
 
 PAIRS = 2
 PATIENCE = 120
@@ -18,13 +20,6 @@ PING = "ping -A -s 1000 10.9.0.2"
 UP = "until ifconfig eth0 10.9.0.1 netmask 255.255.255.0 up 2>/dev/null; do usleep 20000; done"
 FLOOD = f"(while :; do {PING}; usleep 20000; done >/dev/null 2>&1 &)"
 ANSWERED = f"until {PING} -c 20 -W 5 2>/dev/null | grep '20 packets received'; do :; done"
-
-pytestmark = [pytest.mark.limit(600)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image():
-    need_guest()
 
 
 def rebind(vm: Guest, events: Events) -> None:

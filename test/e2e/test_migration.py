@@ -17,7 +17,7 @@ import time
 import pytest
 
 from e2e_rig import BACK_LCORES, need_guest
-from lab import guest, netns, paths
+from lab import netns, paths
 from lab.moving import MovingGuest
 from lab.netns import Namespace
 from lab.process import Process
@@ -42,14 +42,6 @@ def image():
     missing = netns.what_is_missing()
     if missing:
         pytest.skip(missing)
-
-
-@pytest.fixture
-def qemu():
-    try:
-        return guest.private_qemu()
-    except RuntimeError as error:
-        pytest.skip(f"QEMU 10 is needed: {error}")
 
 
 @pytest.fixture(scope="module")

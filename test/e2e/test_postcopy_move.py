@@ -5,27 +5,16 @@ import time
 
 import pytest
 
-from e2e_rig import BACK_LCORES, need_guest
-from lab import guest, paths
+from e2e_rig import BACK_LCORES
+from lab import paths
 from lab.moving import MovingGuest
 from lab.testpmd import Testpmd
+
+pytestmark = pytest.mark.usefixtures("guest_image")
 
 PAGEFAULT = 8
 SLOW = 64 << 20  # bytes a second before the guest is there: most of its memory must come after it
 RINGS = {"split": {}, "packed": {"packed": "on"}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image():
-    need_guest()
-
-
-@pytest.fixture
-def qemu():
-    try:
-        return guest.private_qemu()
-    except RuntimeError as error:
-        pytest.skip(f"QEMU 10 is needed: {error}")
 
 
 @pytest.mark.limit(600)

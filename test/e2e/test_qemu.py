@@ -8,19 +8,16 @@ import time
 
 import pytest
 
-from e2e_rig import BACK_LCORES, need_guest
+from e2e_rig import BACK_LCORES
 from lab import guest, paths, telemetry
 from lab.guest import Guest, GuestPair
 from lab.testpmd import Testpmd
 
+pytestmark = pytest.mark.usefixtures("guest_image")
+
 STREAM_BYTES = 50 << 20
 GUEST_TSO4, HOST_TSO4, MRG_RXBUF, MQ, RING_PACKED = 7, 11, 15, 22, 34  # virtio feature bits
 NO_TSO = {"guest_tso4": "off", "guest_tso6": "off"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image():
-    need_guest()
 
 
 @pytest.fixture(params=["debian", "backports"])

@@ -8,21 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from e2e_rig import BACK_LCORES, need_guest
+from e2e_rig import BACK_LCORES
 from lab import paths
 from lab.guest import Guest
 from lab.moving import Monitor
 from lab.testpmd import Testpmd
 
+pytestmark = pytest.mark.usefixtures("guest_image")
+
 RINGS = {"split": {}, "packed": {"packed": "on"}}
 SWITCH_ADDRESS = "10.9.0.2"  # any: icmpecho answers for all
 PINGS = 5
 LIFETIME = 3600  # of each program, in case nobody ends it
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image():
-    need_guest()
 
 
 @pytest.fixture(params=RINGS)

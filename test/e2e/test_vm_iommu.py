@@ -3,27 +3,16 @@
 
 import pytest
 
-from e2e_rig import BACK_LCORES, be_lossless, need_guest
-from lab import guest, paths, telemetry
+from e2e_rig import BACK_LCORES, be_lossless
+from lab import paths, telemetry
 from lab.guest import IOMMU_PROPS, Guest, GuestPair, behind_iommu
 from lab.testpmd import Testpmd
+
+pytestmark = pytest.mark.usefixtures("guest_image")
 
 ACCESS_PLATFORM, RING_PACKED = 33, 34
 RINGS = {"split": {}, "packed": {"packed": "on"}, "in-pieces": {"rx_queue_size": 1024, "tx_queue_size": 1024}}
 PIECE = 256 << 10  # of a stream: every packet is a few round trips to QEMU
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image():
-    need_guest()
-
-
-@pytest.fixture
-def qemu():
-    try:
-        return guest.private_qemu()
-    except RuntimeError as error:
-        pytest.skip(f"QEMU 10 is needed: {error}")
 
 
 @pytest.fixture
