@@ -13,13 +13,15 @@ pytestmark = pytest.mark.usefixtures("guest_image")
 ACCESS_PLATFORM, RING_PACKED = 33, 34
 RINGS = {"split": {}, "packed": {"packed": "on"}, "in-pieces": {"rx_queue_size": 1024, "tx_queue_size": 1024}}
 PIECE = 256 << 10  # of a stream: every packet is a few round trips to QEMU
+PIECE_TAKES = 4  # seconds, on a busy machine
+LIFETIME = 3600  # of each program, in case nobody ends it
 
 
 @pytest.fixture
 def switch(folder, ours_only):
     """One that waits where a ring takes no packet: a buffer that is asked for is as good as none."""
     vdevs = [paths.vhost_vdev(port, folder / f"vm{port}", iommu_support=1) for port in (0, 1)]
-    with Testpmd(vdevs, folder=folder, name="switch", lcores=BACK_LCORES) as made:
+    with Testpmd(vdevs, folder=folder, name="switch", lcores=BACK_LCORES, lifetime=LIFETIME) as made:
         be_lossless(made)
         made.start()
         yield made
@@ -32,7 +34,7 @@ def faults(switch) -> dict[str, int]:
 
 def pair_of(folder, qemu, rings, *, strict, pieces):
     return GuestPair(folder, (folder / "vm0", folder / "vm1"), qemu=qemu, props=IOMMU_PROPS | RINGS[rings],
-                     options={"bytes": pieces * PIECE, "pings": 20}, **behind_iommu(strict=strict))
+                     options={"bytes": pieces * PIECE, "pings": 20}, lifetime=LIFETIME, **behind_iommu(strict=strict))
 
 
 @pytest.mark.limit(300)
@@ -41,7 +43,7 @@ def pair_of(folder, qemu, rings, *, strict, pieces):
 def test_strict_guests(folder, switch, qemu, rings, rounds):
     """Each page is mapped for one packet and unmapped after it: nothing is lost or changed, nothing is a fault."""
     with pair_of(folder, qemu, rings, strict=True, pieces=rounds) as pair:
-        assert pair.what_went_wrong(240) is None
+        assert pair.what_went_wrong(240 + PIECE_TAKES * rounds) is None
         assert pair.server.has_feature(ACCESS_PLATFORM)
         assert pair.server.has_feature(RING_PACKED) == (rings == "packed")
         assert faults(switch) == {}
@@ -57,7 +59,7 @@ def test_strict_guests(folder, switch, qemu, rings, rounds):
 def test_guests_that_take_all_away(folder, switch, qemu, rounds):
     """Not strict, a guest invalidates everything at once, its rings too, while packets flow."""
     with pair_of(folder, qemu, "split", strict=False, pieces=rounds) as pair:
-        assert pair.what_went_wrong(240) is None
+        assert pair.what_went_wrong(240 + PIECE_TAKES * rounds) is None
         assert faults(switch) == {}
         assert switch.link(0) and switch.link(1)
 
