@@ -176,3 +176,14 @@ vhc_dirty_log_mark(struct dirty_map *map, gpa guest, uint64_t len)
 		page = (byte + 1) * 8;
 	}
 }
+
+VHC_API void
+vhc_dirty_log_mark_word(struct dirty_map *map, struct dirty_word word)
+{
+	for (uint32_t i = 0; i < DIRTY_LOG_WORD_PAGES; i++) {
+		uint64_t page = word.number * DIRTY_LOG_WORD_PAGES + i;
+
+		if (word.pages >> i & 1 && !dirty_log_has(map, page))
+			vhc_dirty_log_mark(map, (gpa){ page << DIRTY_LOG_PAGE_BITS }, 1);
+	}
+}

@@ -22,11 +22,15 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "../base/order.h"
+#include "../spec/le.h"
 #include "addr.h"
 
 #define DIRTY_LOG_PAGE_BITS 12
+#define DIRTY_LOG_WORD_PAGES 64
+#define DIRTY_LOG_WORD_LEN ((uint64_t)DIRTY_LOG_WORD_PAGES << DIRTY_LOG_PAGE_BITS)
 #define DIRTY_LOG_REASON_LEN 256
 
 /* A bitmap. */
@@ -92,6 +96,28 @@ dirty_log_touch(struct dirty_map *map, gpa at, uint64_t len)
 	if (vhc_unlikely(!dirty_log_has(map, first)) ||
 	    (last != first && (last != first + 1 || !dirty_log_has(map, last))))
 		vhc_dirty_log_mark(map, at, len);
+}
+
+/* A stretch of pages: bit n is page number * DIRTY_LOG_WORD_PAGES + n. */
+struct dirty_word {
+	uint64_t number;
+	uint64_t pages;
+};
+
+/* Mark the pages of a word that are not marked. */
+void vhc_dirty_log_mark_word(struct dirty_map *map, struct dirty_word word);
+
+/* As dirty_log_touch(), for the pages of a word; the same fence before it. */
+static VHC_HOT void
+dirty_log_touch_word(struct dirty_map *map, struct dirty_word word)
+{
+	le64 marked = { 0 };	/* the bitmap may end in the middle of the word */
+
+	/* In several accesses if need be: each bit is one that was there after the fence. */
+	if (vhc_likely(word.number < map->size / sizeof(marked)))
+		memcpy(&marked, map->bits + word.number * sizeof(marked), sizeof(marked));
+	if (vhc_unlikely(word.pages & ~le64_get(marked)))
+		vhc_dirty_log_mark_word(map, word);
 }
 
 /* Is anything logged just now? What is written with the gate open needs dirty_log_hold(). */

@@ -14,7 +14,7 @@
 
 #include "net.h"
 
-#define NET_MARKS (2 * NET_RUN)
+#define NET_MARKED_WORDS (2 * NET_RUN)
 #define NET_MARKED_ENTRIES 8
 
 /* Used entries side by side; `first` counts from the first one staged. */
@@ -23,46 +23,39 @@ struct net_entries {
 	uint16_t nr;
 };
 
-/* A NULL pointer to this: nothing is logged. */
+/*
+ * Pages by words of the log, for buffers that are neighbours share one. A NULL pointer to this:
+ * nothing is logged.
+ */
 struct net_marks {
 	uint16_t nr;
 	uint16_t nr_entries;
 	struct net_entries entries[NET_MARKED_ENTRIES];
-	const uint8_t *host[NET_MARKS];
-	uint32_t len[NET_MARKS];
+	const uint8_t *near;	/* where the pages of the last word are */
+	uint64_t near_len;	/* all of them are there, in one piece; or 0 */
+	struct dirty_word words[NET_MARKED_WORDS];
 };
+
+/* `len` bytes, at least one, were written at `host`. */
+void vhc_net_marks_add(struct net_queue *nq, struct net_marks *marks, const uint8_t *host,
+		       uint64_t len);
 
 /* There must be a full fence between the stores and this [B]. */
 static VHC_HOT void
-net_marks_flush(struct net_queue *nq, struct net_marks *marks)
+net_marks_flush(const struct net_queue *nq, struct net_marks *marks)
 {
-	struct ring *r = &nq->core.ring;
-	struct map_hint hint = r->back_hint;
-
-	for (uint32_t i = 0; i < marks->nr; i++) {
-		gpa at;
-
-		if (map_guest(r->memory, &hint, marks->host[i], &at))
-			dirty_log_touch(nq->log, at, marks->len[i]);
-	}
-	r->back_hint = hint;
+	for (uint32_t i = 0; i < marks->nr; i++)
+		dirty_log_touch_word(nq->log, marks->words[i]);
 	marks->nr = 0;
-}
-
-/* Before `nr` more marks are added. */
-static VHC_HOT void
-net_marks_make_room(struct net_queue *nq, struct net_marks *marks, uint32_t nr)
-{
-	if (vhc_likely(marks->nr + nr <= NET_MARKS))
-		return;
-	fence_full();	/* [B] */
-	net_marks_flush(nq, marks);
+	marks->near_len = 0;
 }
 
 static VHC_HOT void
 net_marks_begin(struct net_marks *marks)
 {
 	marks->nr = marks->nr_entries = 0;
+	marks->near = NULL;
+	marks->near_len = 0;
 }
 
 /* For bursts of one kind whether they log or not. */
@@ -113,8 +106,10 @@ net_publish(struct net_queue *nq, enum ring_kind kind, struct net_marks *marks)
 	uint16_t from = nq->core.ring.used.idx;
 
 	if (!nq->core.ring.nr_staged) {
-		if (marks)	/* of a packet that was given up half-way */
-			net_marks_make_room(nq, marks, NET_MARKS);
+		if (marks && marks->nr) {	/* of a packet that was given up half-way */
+			fence_full();	/* [B] */
+			net_marks_flush(nq, marks);
+		}
 		return;
 	}
 	if (ring_publish(&nq->core.ring, kind))

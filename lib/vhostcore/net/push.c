@@ -13,7 +13,7 @@
 
 #include "copy.h"
 #include "hdr.h"
-#include "marks.h"
+#include "marks_run.h"
 #include "offload.h"
 #include "pool.h"
 #include "track.h"
@@ -31,7 +31,7 @@ struct push_kind {
 struct push_items {
 	const uint8_t *src[NET_RUN];
 	uint8_t *dst[NET_RUN];
-	uint16_t len[NET_RUN];		/* without the packet header */
+	uint32_t len[NET_RUN];		/* without the packet header */
 	uint8_t flags[NET_RUN];		/* of the packet header */
 	uint64_t used[NET_RUN];		/* to give them back */
 	bool odd;	/* not all of them go back to one pool as they are */
@@ -116,7 +116,7 @@ push_look(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs,
 		prefetch_write(dst + k.hdr_len + len - 1);
 		items->src[i] = (const uint8_t *)m->buf_addr + REARM_DATA_OFF(word);
 		items->dst[i] = dst;
-		items->len[i] = (uint16_t)len;
+		items->len[i] = len;
 		if (k.csum)
 			items->flags[i] = push_flags(nq->csum, m->ol_flags);
 		items->used[i] = ring_used(&w, k.ring, look.id, k.hdr_len + len);
@@ -151,18 +151,6 @@ push_copy(struct net_queue *nq, struct push_kind k, const struct push_items *ite
 	stats_run_end(&run, &nq->stats);
 }
 
-static VHC_HOT void
-push_mark_run(struct net_queue *nq, uint32_t hdr_len, const struct push_items *items, uint16_t nr,
-	      struct net_marks *marks)
-{
-	net_marks_make_room(nq, marks, nr);
-	for (uint16_t i = 0; i < nr; i++) {
-		marks->host[marks->nr + i] = items->dst[i];
-		marks->len[marks->nr + i] = hdr_len + items->len[i];
-	}
-	marks->nr += nr;
-}
-
 /* Number of packets sent, and freed unless they are kept. */
 static VHC_HOT uint16_t
 push_run(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs, uint16_t n,
@@ -176,7 +164,7 @@ push_run(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs, uint
 		return 0;
 	push_copy(nq, k, &items, nr);
 	if (k.logs)
-		push_mark_run(nq, k.hdr_len, &items, nr, marks);
+		net_marks_run(nq, marks, items.dst, items.len, k.hdr_len, nr);
 	if (!k.keeps && vhc_likely(!items.odd))
 		pool_put(mbufs[0]->pool, mbufs, nr);
 	else if (!k.keeps)
@@ -262,9 +250,7 @@ push_mark_chain(struct push_writer *w, const struct chain *c, uint32_t len)
 	struct span piece;
 
 	while (marks && len && (piece = chain_next(&pos, len)).len) {
-		net_marks_make_room(w->nq, marks, 1);
-		marks->host[marks->nr] = piece.ptr;
-		marks->len[marks->nr++] = (uint32_t)piece.len;
+		vhc_net_marks_add(w->nq, marks, piece.ptr, piece.len);
 		len -= (uint32_t)piece.len;
 	}
 }

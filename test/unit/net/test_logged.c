@@ -33,20 +33,39 @@ end(void)
 
 /* ---- bursts that are watched ---------------------------------------------------------------- */
 
+/* The buffers are posted. */
 static void
-push_watched(uint32_t len, bool on)
+push_posted(uint32_t len, bool on)
 {
 	struct rte_mbuf *mbufs[NR];
 
-	rig_offer(&rig, NR, 2048);
 	driver_publish(&rig.rx);
 	for (uint32_t i = 0; i < NR; i++)
 		mbufs[i] = rig_mbuf(&rig, i, len, 0);
 	watch_begin(&watch);
 	CHECK_EQ(vhc_net_push(rig.push, mbufs, NR), NR);
 	watch_end(&watch, on);
+}
+
+static void
+push_watched(uint32_t len, bool on)
+{
+	rig_offer(&rig, NR, RTE_MAX(2048u, len + 100));
+	push_posted(len, on);
 	for (uint32_t i = 0; i < NR; i++)
 		rig_receive_frame(&rig, i, len, 1);
+}
+
+static void
+push_into(const struct piece *pieces, uint32_t len)
+{
+	struct used_entry used;
+
+	for (uint32_t i = 0; i < NR; i++)
+		driver_post(&rig.rx, &pieces[i], 1);
+	push_posted(len, true);
+	for (uint32_t i = 0; i < NR; i++)
+		CHECK(driver_collect(&rig.rx, &used));
 }
 
 static void
@@ -93,6 +112,39 @@ test_large_rings(void)
 	begin(RIG_MODERN, 4096, WATCH_SIZE_ALL, 8, true);
 	for (unsigned int i = 0; i < 90; i++)
 		both_watched(true);
+	end();
+}
+
+/* What is written begins or ends where a page does, or a byte off that; around a word's end. */
+static void
+test_ends_of_pages(void)
+{
+	const uint64_t word = GUEST_BUFFERS_AT + DIRTY_LOG_WORD_LEN;
+
+	begin(RIG_MODERN, 256, WATCH_SIZE_ALL, 0, true);
+	for (int off = -1; off <= 1; off++) {
+		struct piece pieces[NR];
+
+		for (unsigned int i = 0; i < NR; i++) {
+			uint64_t page = word + ((uint64_t)i - NR / 2) * 2 * GUEST_PAGE;
+			uint64_t at = i % 3 ? page - rig.hdr_len - 60 : page;
+
+			pieces[i] = (struct piece){ at + (uint64_t)off, rig.hdr_len + 60, true };
+		}
+		push_into(pieces, 60);
+	}
+	end();
+}
+
+/* Each in one mbuf and one buffer. */
+static void
+test_packets_of_many_pages(void)
+{
+	net_rig_open(&rig, &(struct net_rig_conf){ .features = RIG_MODERN, .room = 20000 });
+	watch_open(&watch, &rig, WATCH_SIZE_ALL, 0, true);
+	watch_switch(&watch, true);
+	for (uint32_t len = 4000; len <= 19000; len += 1500)
+		push_watched(len, true);
 	end();
 }
 
@@ -278,6 +330,8 @@ test_switched_under_a_poller(void)
 static const struct test tests[] = {
 	TEST(test_all_over_the_memory),
 	TEST(test_large_rings),
+	TEST(test_ends_of_pages),
+	TEST(test_packets_of_many_pages),
 	TEST(test_legacy),
 	TEST(test_any_offset_in_the_file),
 	TEST(test_a_log_that_is_too_small),
