@@ -49,7 +49,8 @@ ask(struct vhc_queue *q)
 	miss->nr_asked++;
 	st_relaxed(&miss->state, MISS_ASKED);
 	watch_time(q->dev);
-	if (vhc_channel_ask_translation(q->dev, q->index, miss->iova, miss->writes) == 0)
+	miss->question++;
+	if (vhc_channel_ask_translation(q->dev, q->index, miss) == 0)
 		q->dev->iommu.nr_misses++;
 }
 
@@ -138,14 +139,13 @@ give_up(struct vhc_queue *q, bool is_denied)
 }
 
 void
-vhc_device_answered(struct vhc_device *dev, uint16_t ring, uint64_t iova, bool writes,
-		    bool refused)
+vhc_device_answered(struct vhc_device *dev, uint16_t ring, uint32_t question, bool refused)
 {
 	struct vhc_queue *q = dev->queues[ring];
 	struct ring_miss *miss = &q->ring.miss;
 
-	if (!dev->iommu.iotlb || ld_acquire(&miss->state) != MISS_ASKED || miss->iova != iova ||
-	    miss->writes != writes)
+	if (!dev->iommu.iotlb || ld_acquire(&miss->state) != MISS_ASKED ||
+	    miss->question != question)
 		return;		/* nobody waits for it any more */
 	if (!q->running || q->is_untranslated) {
 		if (refused)
@@ -158,7 +158,8 @@ vhc_device_answered(struct vhc_device *dev, uint16_t ring, uint64_t iova, bool w
 		ask(q);
 		return;
 	}
-	give_up(q, vhc_iotlb_permits(dev->iommu.iotlb, iova, writes ? IOTLB_READ : IOTLB_WRITE));
+	give_up(q, vhc_iotlb_permits(dev->iommu.iotlb, miss->iova,
+				     miss->writes ? IOTLB_READ : IOTLB_WRITE));
 }
 
 /* ---- changes -------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "mem/iotlb.h"
+#include "ring/miss.h"
 
 struct vhc_device;
 struct vhc_queue;
@@ -44,9 +45,8 @@ void vhc_device_invalidate(struct vhc_device *dev, uint64_t iova, uint64_t size)
 /* Nobody tells us of changes while no ring is started: then all is forgotten. */
 void vhc_device_forget_translations(struct vhc_device *dev);
 
-/* The front-end has answered what we asked for this ring. */
-void vhc_device_answered(struct vhc_device *dev, uint16_t ring, uint64_t iova, bool writes,
-			 bool refused);
+/* The front-end has answered a question that we asked for this ring. */
+void vhc_device_answered(struct vhc_device *dev, uint16_t ring, uint32_t question, bool refused);
 
 /* ---- queue.c -------------------------------------------------------------------------------- */
 
@@ -57,8 +57,8 @@ void vhc_device_close_queues(struct vhc_device *dev);
 bool vhc_queue_is_wanted(const struct vhc_queue *q);
 
 /* ctl/backend.c: ask; tell of an access that was not permitted. 0 or -errno. */
-int vhc_channel_ask_translation(struct vhc_device *dev, uint16_t ring, uint64_t iova,
-				bool writes) VHC_MUST_USE;
+int vhc_channel_ask_translation(struct vhc_device *dev, uint16_t ring,
+				const struct ring_miss *miss) VHC_MUST_USE;
 void vhc_channel_tell_access_fail(struct vhc_device *dev, uint64_t iova, bool writes);
 
 #endif

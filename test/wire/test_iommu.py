@@ -339,6 +339,35 @@ def test_lost_answer(back, guest):
     assert back.push(RX, 1, IOMMU) == 1
 
 
+def test_answer_to_an_earlier_question(back, guest):
+    """What came was taken away again, and asked for again, before we heard that it had come."""
+    guest.rings[RX].post()
+    assert back.push(RX, 1, IOMMU) == 0
+    first = guest.next_miss()
+    guest.update(first[0] & ~(PAGE - 1))
+    guest.invalidate(first[0] & ~(PAGE - 1), PAGE)
+    assert guest.next_miss() == first
+    guest.answer(1)
+    assert back.push(RX, 1, IOMMU) == 0 and new_faults(back, guest) == {}
+    guest.update(first[0] & ~(PAGE - 1))
+    guest.answer()
+    assert back.push(RX, 1, IOMMU) == 1
+    assert guest.channel.is_silent() and new_faults(back, guest) == {}
+
+
+def test_buffer_that_is_there_in_part(back, guest):
+    """It is not given back for a packet that fits while the rest has been asked for: the driver would unmap it."""
+    guest.rings[RX].post_chain([(IOVA_BASE + BUFFERS_AT + PAGE - 200, 1000, DESC_F_WRITE)])
+    guest.update(BUFFERS_AT)
+    assert back.push(RX, 1, IOMMU) == 0
+    assert guest.next_miss() == (BUFFERS_AT + PAGE, WRITE)
+    assert back.push(RX, 1, IOMMU) == 0
+    guest.update(BUFFERS_AT + PAGE)
+    guest.answer()
+    assert back.push(RX, 1, IOMMU) == 1
+    assert guest.channel.is_silent() and new_faults(back, guest) == {}
+
+
 def test_answer_before_the_translation(back, guest):
     """A front-end that does not wait for us on one socket before it talks on the other."""
     guest.rings[RX].post()

@@ -34,8 +34,7 @@
 struct question {
 	uint32_t request;
 	uint16_t ring;		/* or VHC_NO_RING */
-	bool writes;		/* of an address to translate */
-	uint64_t iova;		/* likewise */
+	uint32_t number;	/* of an address to translate: ring_miss.question */
 	struct waiter *waiter;	/* NULL: a refusal is only logged */
 };
 
@@ -69,7 +68,7 @@ conclude(struct channel *c, const struct question *q, bool refused)
 	if (q->waiter)
 		vhc_waiter_tell(q->waiter, refused ? -EPROTO : 0);
 	if (q->request == VHOST_USER_BACKEND_IOTLB_MSG) {
-		vhc_device_answered(c->dev, q->ring, q->iova, q->writes, refused);
+		vhc_device_answered(c->dev, q->ring, q->number, refused);
 		return;
 	}
 	if (!refused || !vhc_log_allows(&c->complaints, c->dev->name))
@@ -318,20 +317,19 @@ vhc_device_config_changed(struct vhc_device *dev, bool wait)
 /* ---- addresses ------------------------------------------------------------------------------ */
 
 int
-vhc_channel_ask_translation(struct vhc_device *dev, uint16_t ring, uint64_t iova, bool writes)
+vhc_channel_ask_translation(struct vhc_device *dev, uint16_t ring, const struct ring_miss *miss)
 {
 	const struct question q = {
-		.request = VHOST_USER_BACKEND_IOTLB_MSG, .ring = ring, .iova = iova,
-		.writes = writes,
+		.request = VHOST_USER_BACKEND_IOTLB_MSG, .ring = ring, .number = miss->question,
 	};
-	const struct vhost_iotlb_msg miss = {
-		.iova = iova, .perm = writes ? VHOST_ACCESS_WO : VHOST_ACCESS_RO,
+	const struct vhost_iotlb_msg raw = {
+		.iova = miss->iova, .perm = miss->writes ? VHOST_ACCESS_WO : VHOST_ACCESS_RO,
 		.type = VHOST_IOTLB_MISS,
 	};
 	/* Who never answers is asked all the same: what counts is what it tells us. */
 	bool is_patient = dev->channel && dev->channel->nr_due < ANSWERS_DUE_MAX / 2;
 
-	return ask(dev, &q, is_patient, &miss, sizeof(miss), -1);
+	return ask(dev, &q, is_patient, &raw, sizeof(raw), -1);
 }
 
 void

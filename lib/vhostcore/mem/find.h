@@ -93,7 +93,11 @@ map_whole(const struct map *map, struct map_hint *hint, gpa guest, uint64_t len)
 	return vhc_likely(span.len == len) ? span.ptr : NULL;
 }
 
-/* As map_whole(), first where it is cheap. `len` is at most MAP_NEAR_MARGIN. False: not mapped. */
+/*
+ * As map_whole(), first where it is cheap, for a buffer of which no more than MAP_NEAR_MARGIN bytes
+ * are needed. Where it is not cheap, all of its `len` bytes must be there: an IOMMU may be asked
+ * for the rest just now, and the driver must not get the buffer back before it has answered.
+ */
 static VHC_HOT bool
 map_whole_near(const struct map *map, struct map_hint *hint, struct map_near *near, gpa guest,
 	       uint32_t len, uint8_t **host)

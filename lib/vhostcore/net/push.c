@@ -109,7 +109,7 @@ push_look(struct net_queue *nq, struct push_kind k, struct rte_mbuf **mbufs,
 		    vhc_unlikely(look.shape != RING_SHAPE_WRITE) ||
 		    vhc_unlikely(look.len < k.hdr_len + len) ||
 		    vhc_unlikely(!map_whole_near(r->map, &r->hint, &near, (gpa){ look.addr },
-						 k.hdr_len + len, &dst)))
+						 look.len, &dst)))
 			break;
 		/* First and last line: all of a small packet. */
 		prefetch_write(dst);

@@ -27,8 +27,9 @@ struct ring_miss {
 	uint32_t state;		/* enum miss_state: stored with release, loaded with acquire [I] */
 	bool is_on;		/* there is an IOMMU */
 	bool writes;
-	uint8_t nr_asked;	/* control's, like the next */
+	uint8_t nr_asked;	/* control's, like the next two */
 	uint8_t nr_ticks;
+	uint32_t question;	/* the latest; answers to earlier ones tell nothing of it */
 	int wake_fd;		/* tells control that something is noted. Borrowed */
 	uint64_t iova;
 };
