@@ -53,8 +53,8 @@ def guest_image():
 
 @pytest.fixture
 def qemu():
-    """A QEMU newer than Debian 12's, which cannot move guests and translates nothing for a vhost device under TCG."""
+    """QEMU 10: Debian 12's crashes under TCG when vhost-user meets MSI-X."""
     try:
         return guest.private_qemu()
     except RuntimeError as error:
-        pytest.skip(f"QEMU 10 is needed: {error}")
+        pytest.skip(f"QEMU 10 is needed, which devtools/fetch-qemu10.sh fetches where it can: {error}")

@@ -10,6 +10,7 @@
 #include <sched.h>
 
 #include "model/watch.h"
+#include "net/marks.h"
 
 #define NR	48	/* more than one run of a burst */
 
@@ -133,6 +134,23 @@ test_ends_of_pages(void)
 		}
 		push_into(pieces, 60);
 	}
+	end();
+}
+
+/* Each buffer lies over the end of a word, none near another. */
+static void
+test_more_words_than_are_kept(void)
+{
+	struct piece pieces[NR];
+
+	_Static_assert(2 * NR > NET_MARKED_WORDS, "two words a buffer");
+	begin(RIG_MODERN, 256, WATCH_SIZE_ALL, 0, true);
+	for (unsigned int i = 0; i < NR; i++)
+		pieces[i] = (struct piece){
+			GUEST_BUFFERS_AT + (1 + i * 2) * DIRTY_LOG_WORD_LEN - 30,
+			rig.hdr_len + 60, true,
+		};
+	push_into(pieces, 60);
 	end();
 }
 
@@ -331,6 +349,7 @@ static const struct test tests[] = {
 	TEST(test_all_over_the_memory),
 	TEST(test_large_rings),
 	TEST(test_ends_of_pages),
+	TEST(test_more_words_than_are_kept),
 	TEST(test_packets_of_many_pages),
 	TEST(test_legacy),
 	TEST(test_any_offset_in_the_file),
